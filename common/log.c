@@ -1,0 +1,63 @@
+/* log.c - one line per event on standard error
+ *
+ * The one place that escapes hostile bytes for the log. A line is one write(2), so that
+ * lines of several programs do not mix. */
+#include "common/log.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <fmt.h>
+
+#define VALUE_MAX 1024 /* bytes of one value that are logged */
+
+int log_escape(stralloc *out, const char *s, size_t len)
+{
+  static const char hex[] = "0123456789abcdef";
+
+  for (size_t i = 0; i < len; i++) {
+    unsigned char c = (unsigned char)s[i];
+    char quad[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+    int plain = c >= 32 && c < 127 && c != '"' && c != '\\';
+    if (!(plain ? stralloc_append(out, s + i) : stralloc_catb(out, quad, 4)))
+      return -1;
+  }
+  return 0;
+}
+
+const char *log_num(uint64_t v)
+{
+  static char buf[4][24];
+  static unsigned int turn;
+  char *b = buf[turn++ % 4];
+
+  b[fmt_ulonglong(b, v)] = 0;
+  return b;
+}
+
+static int needs_quotes(const char *s)
+{
+  return *s == 0 || s[strcspn(s, " \"\\=")] != 0;
+}
+
+void log_write(const char *event, const struct log_field *f, size_t n)
+{
+  static stralloc line; /* bound: six values of VALUE_MAX, escaped */
+  ssize_t ignored;
+
+  if (!stralloc_copys(&line, event))
+    return;
+  for (size_t i = 0; i < n; i++) {
+    const char *v = f[i].value ? f[i].value : "-";
+    int quotes = needs_quotes(v);
+    if (!stralloc_cats(&line, " ") || !stralloc_cats(&line, f[i].name) ||
+        !stralloc_cats(&line, quotes ? "=\"" : "=") ||
+        log_escape(&line, v, strnlen(v, VALUE_MAX)) != 0 ||
+        !stralloc_cats(&line, quotes ? "\"" : ""))
+      return;
+  }
+  if (!stralloc_cats(&line, "\n"))
+    return;
+  ignored = write(2, line.s, line.len);
+  (void)ignored; /* a log that cannot be written must not stop mail */
+}

@@ -1,0 +1,208 @@
+/* loop.c - the event loop of every program: libowfat's io_* plus timers
+ *
+ * libowfat keeps a deadline per descriptor but finds the late ones by walking all
+ * descriptors; ten thousand sessions need a heap. */
+#include "common/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <io.h>
+
+#define EVENTS_PER_TURN 256 /* then timers and after_turn get their go */
+
+static struct loop_timer **heap; /* bound: one per armed timer */
+static size_t heap_len, heap_room;
+static uint64_t now_ms;
+static int ended;
+static void (*after_turn)(void);
+
+static void read_clock(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t loop_now(void)
+{
+  if (now_ms == 0)
+    read_clock();
+  return now_ms;
+}
+
+int loop_add(int fd, struct loop_handler *h)
+{
+  io_nonblock(fd);
+  if (!io_fd_flags(fd, IO_FD_NONBLOCK)) {
+    errno = ENOMEM;
+    return -1;
+  }
+  io_setcookie(fd, h);
+  return 0;
+}
+
+void loop_want(int fd, int events)
+{
+  if (events & LOOP_READ)
+    io_wantread(fd);
+  else
+    io_dontwantread(fd);
+  if (events & LOOP_WRITE)
+    io_wantwrite(fd);
+  else
+    io_dontwantwrite(fd);
+}
+
+void loop_drained(int fd, int event)
+{
+  if (event == LOOP_READ)
+    io_eagain_read(fd);
+  else
+    io_eagain_write(fd);
+}
+
+void loop_close(int fd)
+{
+  io_close(fd);
+}
+
+/* ---- timers: a binary heap by deadline */
+
+static void put(size_t i, struct loop_timer *t)
+{
+  heap[i] = t;
+  t->place = i + 1;
+}
+
+static void sift_up(size_t i, struct loop_timer *t)
+{
+  while (i > 0 && heap[(i - 1) / 2]->at > t->at) {
+    put(i, heap[(i - 1) / 2]);
+    i = (i - 1) / 2;
+  }
+  put(i, t);
+}
+
+static void sift_down(size_t i, struct loop_timer *t)
+{
+  for (;;) {
+    size_t c = 2 * i + 1;
+    if (c >= heap_len)
+      break;
+    if (c + 1 < heap_len && heap[c + 1]->at < heap[c]->at)
+      c++;
+    if (heap[c]->at >= t->at)
+      break;
+    put(i, heap[c]);
+    i = c;
+  }
+  put(i, t);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+  size_t i;
+  struct loop_timer *last;
+
+  if (t->place == 0)
+    return;
+  i = t->place - 1;
+  t->place = 0;
+  last = heap[--heap_len];
+  if (last == t)
+    return;
+  if (i > 0 && heap[(i - 1) / 2]->at > last->at)
+    sift_up(i, last);
+  else
+    sift_down(i, last);
+}
+
+int loop_timer_in(struct loop_timer *t, uint64_t ms)
+{
+  loop_timer_stop(t);
+  if (heap_len == heap_room) {
+    size_t room = heap_room ? heap_room * 2 : 64;
+    struct loop_timer **bigger = reallocarray(heap, room, sizeof *heap);
+    if (!bigger)
+      return -1;
+    heap = bigger;
+    heap_room = room;
+  }
+  t->at = loop_now() + ms;
+  sift_up(heap_len++, t);
+  return 0;
+}
+
+static void fire_due(void)
+{
+  while (heap_len > 0 && heap[0]->at <= now_ms) {
+    struct loop_timer *t = heap[0];
+    loop_timer_stop(t);
+    t->fire(t);
+  }
+}
+
+/* ---- the loop */
+
+static int64 until_next(void)
+{
+  if (heap_len == 0)
+    return 3600 * 1000;
+  if (heap[0]->at <= now_ms)
+    return 0;
+  return heap[0]->at - now_ms > 3600 * 1000 ? 3600 * 1000 : (int64)(heap[0]->at - now_ms);
+}
+
+static void serve(int64 (*next)(void), int event)
+{
+  for (int n = 0; n < EVENTS_PER_TURN && !ended; n++) {
+    int64 fd = next();
+    struct loop_handler *h;
+    if (fd == -1)
+      return;
+    h = io_getcookie(fd);
+    if (h)
+      h->ready(h, (int)fd, event);
+  }
+}
+
+static int64 next_read(void)
+{
+  return io_canread();
+}
+
+static int64 next_write(void)
+{
+  return io_canwrite();
+}
+
+void loop_run(void)
+{
+  ended = 0;
+  read_clock();
+  while (!ended) {
+    fire_due();
+    if (after_turn)
+      after_turn();
+    if (ended)
+      break;
+    io_waituntil2(until_next());
+    read_clock();
+    serve(next_read, LOOP_READ);
+    serve(next_write, LOOP_WRITE);
+  }
+}
+
+void loop_end(void)
+{
+  ended = 1;
+}
+
+void loop_after_turn(void (*f)(void))
+{
+  after_turn = f;
+}

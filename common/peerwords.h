@@ -1,0 +1,26 @@
+/* peerwords.h - values of table `peers`: how the administrator wants a peer spoken to
+ *
+ * Pure. Keys, in the order they win: ADDR:PORT, ADDR, CIDR, host name, .domain, *.
+ * Values: words, or a decimal IIS mask of verbs to use (LADDER.md 5). */
+#ifndef COMMON_PEERWORDS_H
+#define COMMON_PEERWORDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/ip.h"
+#include "common/table.h"
+
+struct peerwords {
+  int says_helo;     /* `helo`: never EHLO */
+  int says_ehlo;     /* `ehlo`: EHLO, whatever memory says */
+  uint32_t off;      /* verbs not used (enum verb_bit): `no-8bitmime`, `no-pipelining`, ... or a mask */
+};
+
+/* 0, or -1 with *why: what was expected. Words later issues bring are errors today. */
+int peerwords_parse(const char *value, size_t len, struct peerwords *w, const char **why);
+/* what the table says about this peer; all zero when nothing */
+void peerwords_find(const struct table *t, const struct ip *ip, uint16_t port, const char *host,
+                    struct peerwords *w);
+
+#endif

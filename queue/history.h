@@ -1,0 +1,38 @@
+/* history.h - what was tried: lines appended to a queue file after its end mark
+ *
+ * Advice for people and for the bounce, not state: a lost or torn tail costs nothing but
+ * the story. At most HISTORY_MAX bytes; the oldest lines go first.
+ *
+ *   a EPOCH TRY NEXTHOP RECIPIENTS            an attempt began
+ *   s EPOCH TRY HOST ADDRESS RUNG EVENT REPLY what happened on a rung of the ladder
+ *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
+ *
+ * Fields are separated by tabs; hostile bytes are escaped as in the log. */
+#ifndef QUEUE_HISTORY_H
+#define QUEUE_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "queue/envelope.h"
+
+#define HISTORY_MAX (256 * 1024)
+#define HISTORY_FIELDS 8
+
+struct history_line {
+  char kind; /* a, s or o */
+  uint64_t time;
+  unsigned int attempt;
+  size_t n; /* of field */
+  const char *field[HISTORY_FIELDS]; /* after TRY; escaped as in the log */
+};
+
+/* appends one line. 0, or -1 with errno (the caller goes on: it is only the story) */
+int history_append(int fd, const struct envelope *e, char kind, uint64_t now, unsigned int attempt,
+                   const char *const *field, size_t n);
+/* calls f for each line, oldest first, until it returns non-zero. 0, f's value, or -1. */
+int history_each(int fd, const struct envelope *e,
+                 int (*f)(void *arg, const struct history_line *l), void *arg);
+
+#endif
