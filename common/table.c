@@ -9,6 +9,7 @@
 
 #include <cdb.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 struct table {
   struct cdb cdb;
+  int fd; /* our own descriptor of the file */
 };
 
 /* which network sizes a table has: one byte each, IPv6 ones + 128 + 1 above IPv4's */
@@ -73,7 +75,10 @@ struct table *table_open(int fd)
 
   if (!t)
     return NULL;
-  if (cdb_init(&t->cdb, fd) != 0) {
+  t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+  if (t->fd < 0 || cdb_init(&t->cdb, t->fd) != 0) {
+    if (t->fd >= 0)
+      close(t->fd);
     free(t);
     return NULL;
   }
@@ -90,7 +95,13 @@ void table_close(struct table *t)
   if (!t)
     return;
   cdb_free(&t->cdb);
+  close(t->fd);
   free(t);
+}
+
+int table_dup(const struct table *t)
+{
+  return fcntl(t->fd, F_DUPFD_CLOEXEC, 10);
 }
 
 long table_raw_length(const struct table *t, const char *key, size_t len)

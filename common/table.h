@@ -23,6 +23,8 @@ struct table_value {
  * file is not a set of compiled tables. */
 struct table *table_open(int fd);
 void table_close(struct table *t);
+/* a new descriptor of the file, for handing on: -1 with errno */
+int table_dup(const struct table *t);
 
 /* exact look-up of key in table `name`: 1 found, 0 not. A NULL t holds nothing. */
 int table_get(const struct table *t, const char *name, const char *key, size_t len,

@@ -28,9 +28,11 @@ struct history_line {
   const char *field[HISTORY_FIELDS]; /* after TRY; escaped as in the log */
 };
 
-/* appends one line. 0, or -1 with errno (the caller goes on: it is only the story) */
-int history_append(int fd, const struct envelope *e, char kind, uint64_t now, unsigned int attempt,
-                   const char *const *field, size_t n);
+/* appends one line to out. 0, or -1 (ENOMEM) */
+int history_line_make(stralloc *out, char kind, uint64_t now, unsigned int attempt,
+                      const char *const *field, size_t n);
+/* appends made lines to the file. 0, or -1 with errno (the caller goes on: it is only the story) */
+int history_append(int fd, const struct envelope *e, const stralloc *lines);
 /* calls f for each line, oldest first, until it returns non-zero. 0, f's value, or -1. */
 int history_each(int fd, const struct envelope *e,
                  int (*f)(void *arg, const struct history_line *l), void *arg);

@@ -1,0 +1,339 @@
+/* clients.c - those who give the intake messages over channels, and the manager who
+ * hears of them
+ *
+ * Runs in heloise-intake. Clients are hostile: each has its own numbers, a bounded count of
+ * open messages, and every field is checked here or in receive.c. */
+#include "queue/clients.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/chan.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/settings.h"
+#include "queue/receive.h"
+
+#define CHAINS 256
+#define OPEN_MAX_PER_CLIENT 20000 /* messages between BEGIN and their end */
+#define NAME_MAX_LEN 15
+
+struct client;
+
+/* one message a client has open, found by its number */
+struct open {
+  struct open *next;
+  struct client *client;
+  uint64_t m;
+  struct incoming *in;
+  int is_committed;
+};
+
+struct client {
+  struct chan chan; /* first */
+  char name[NAME_MAX_LEN + 1];
+  int is_lasting; /* smtpd, local: its channel is replaced; a bounce's is not */
+  size_t count;
+  struct open *chain[CHAINS];
+};
+
+static struct client smtpd = {.chan = {.fd = -1}, .name = "smtpd", .is_lasting = 1};
+static struct client local = {.chan = {.fd = -1}, .name = "local", .is_lasting = 1};
+static struct chan manager = {.fd = -1};
+static int owes_rescan; /* news was dropped while the manager's channel was full or gone */
+
+/* ---- open messages */
+
+static struct open **find(struct client *c, uint64_t m)
+{
+  struct open **p = &c->chain[m % CHAINS];
+
+  while (*p && (*p)->m != m)
+    p = &(*p)->next;
+  return p;
+}
+
+static void forget(struct open *o)
+{
+  struct open **p = find(o->client, o->m);
+
+  *p = o->next;
+  o->client->count--;
+  free(o);
+}
+
+static void drop_all(struct client *c)
+{
+  for (size_t i = 0; i < CHAINS; i++)
+    while (c->chain[i]) {
+      struct open *o = c->chain[i];
+      if (o->is_committed)
+        receive_disown(o->in);
+      else
+        receive_abort(o->in);
+      forget(o);
+    }
+}
+
+static void answer(struct client *c, struct wire_out *o)
+{
+  /* a client that does not read its answers is held back by its own socket first */
+  if (chan_send(&c->chan, o, -1) != 0 && chan_is_open(&c->chan))
+    log_failed("intake", c->name, strerror(errno));
+}
+
+static void tell_refused(struct client *c, uint64_t m, enum verdict v, const char *reply)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_REFUSED);
+  wire_num(&o, m);
+  wire_str(&o, verdict_word(v));
+  wire_str(&o, reply);
+  answer(c, &o);
+}
+
+static void tell_id(struct client *c, enum wire_type type, uint64_t m, const char *id)
+{
+  struct wire_out o;
+
+  wire_start(&o, type);
+  wire_num(&o, m);
+  wire_str(&o, id);
+  answer(c, &o);
+}
+
+static void on_durable(void *owner, struct incoming *in)
+{
+  struct open *o = owner;
+
+  if (o)
+    tell_id(o->client, WIRE_DONE, o->m, receive_id(in));
+  clients_news(receive_id(in));
+  if (o)
+    forget(o);
+}
+
+static void on_refused(void *owner, struct incoming *in, enum verdict v, const char *reply)
+{
+  struct open *o = owner;
+
+  (void)in;
+  tell_refused(o->client, o->m, v, reply);
+  forget(o); /* what its client sent before it heard of this is ignored */
+}
+
+static const struct receive_ops receive_ops = {on_durable, on_refused};
+
+/* ---- messages from clients */
+
+struct texts {
+  stralloc t[8];
+};
+
+/* fields `from`... of m as texts; 0, or -1 */
+static int get_texts(const struct wire_msg *m, size_t from, size_t n, struct texts *t)
+{
+  for (size_t i = 0; i < n; i++)
+    if (wire_get_text(m, from + i, 1024, &t->t[i]) != 0)
+      return -1;
+  return 0;
+}
+
+static int begin(struct client *c, struct wire_msg *m, uint64_t number, const char **why)
+{
+  static struct texts t; /* bound: 1 KiB a field */
+  struct envelope_new n = {0};
+  struct open *o;
+  const char *reply;
+  uint64_t nrcpt;
+
+  *why = "BEGIN is malformed";
+  if (*find(c, number) || c->count >= OPEN_MAX_PER_CLIENT || get_texts(m, 1, 7, &t) != 0 ||
+      envelope_flags_read(t.t[0].s, t.t[0].len, &n.flags) != 0 ||
+      wire_get_num(m, 8, settings.recipient_limit, &nrcpt) != 0)
+    return -1;
+  n.sender = t.t[1].s;
+  n.envid = t.t[2].s;
+  n.ret = t.t[3].s;
+  n.client = t.t[4].s;
+  n.helo = t.t[5].s;
+  n.protocol = t.t[6].s;
+  o = calloc(1, sizeof *o);
+  if (!o) {
+    tell_refused(c, number, V_TEMP, "452 4.3.2 Out of memory; try again later");
+    return 0;
+  }
+  o->client = c;
+  o->m = number;
+  o->in = receive_begin(&n, nrcpt, &receive_ops, o, &reply);
+  if (!o->in) {
+    tell_refused(c, number, verdict_of_reply((unsigned int)atoi(reply)), reply);
+    free(o);
+    return 0;
+  }
+  o->next = c->chain[number % CHAINS];
+  c->chain[number % CHAINS] = o;
+  c->count++;
+  return 0;
+}
+
+static int rcpt(struct open *o, struct wire_msg *m, const char **why)
+{
+  static struct texts t;
+
+  *why = "RCPT is malformed";
+  if (get_texts(m, 1, 3, &t) != 0 || receive_rcpt(o->in, t.t[0].s, t.t[1].s, t.t[2].s) != 0)
+    return -1;
+  if (receive_missing_rcpts(o->in) == 0)
+    tell_id(o->client, WIRE_OPENED, o->m, receive_id(o->in));
+  return 0;
+}
+
+static int data(struct open *o, struct wire_msg *m, const char **why)
+{
+  *why = "DATA before all recipients";
+  if (receive_missing_rcpts(o->in) != 0)
+    return -1;
+  receive_data(o->in, m->f[1].s, m->f[1].len);
+  return 0;
+}
+
+static int commit(struct open *o)
+{
+  o->is_committed = 1;
+  receive_commit(o->in);
+  return 0;
+}
+
+static int abort_message(struct open *o)
+{
+  receive_abort(o->in);
+  forget(o);
+  return 0;
+}
+
+static int on_client_message(struct chan *chan, struct wire_msg *m, const char **why)
+{
+  struct client *c = (struct client *)chan;
+  struct open *o;
+  uint64_t number;
+
+  *why = "not a message number";
+  if (wire_get_num(m, 0, UINT32_MAX, &number) != 0)
+    return -1;
+  if (m->type == WIRE_BEGIN)
+    return begin(c, m, number, why);
+  o = *find(c, number);
+  if (!o)
+    return 0; /* refused already: sent before the client heard of it */
+  *why = "the message was committed already";
+  if (o->is_committed)
+    return -1;
+  switch (m->type) {
+  case WIRE_RCPT:
+    return rcpt(o, m, why);
+  case WIRE_DATA:
+    return data(o, m, why);
+  case WIRE_COMMIT:
+    return commit(o);
+  default: /* WIRE_ABORT */
+    return abort_message(o);
+  }
+}
+
+static void on_client_closed(struct chan *chan, const char *why)
+{
+  struct client *c = (struct client *)chan;
+
+  drop_all(c);
+  if (why && c->is_lasting)
+    program_fault(c->name, why);
+  else if (why)
+    log_fault("intake", c->name, why);
+  if (!c->is_lasting)
+    free(c);
+}
+
+static const struct chan_ops client_ops = {on_client_message, on_client_closed, NULL};
+
+static int open_client(struct client *c, int fd)
+{
+  drop_all(c);
+  chan_close(&c->chan);
+  return chan_open(&c->chan, fd, LINK_INJECT, WIRE_HIGH, &client_ops);
+}
+
+/* ---- the manager */
+
+void clients_news(const char *id)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_COMMITTED);
+  wire_str(&o, id);
+  if (chan_send(&manager, &o, -1) != 0)
+    owes_rescan = 1; /* full or gone: it will look for itself */
+}
+
+static void settle_news(struct chan *c)
+{
+  struct wire_out o;
+
+  if (!owes_rescan)
+    return;
+  wire_start(&o, WIRE_RESCAN);
+  if (chan_send(c, &o, -1) == 0)
+    owes_rescan = 0;
+}
+
+/* CLIENT: a channel for a bounce the manager starts */
+static int on_manager_message(struct chan *c, struct wire_msg *m, const char **why)
+{
+  struct client *fresh = calloc(1, sizeof *fresh);
+  static stralloc name;
+
+  (void)c;
+  *why = "client's name";
+  if (!fresh)
+    return 0; /* the bounce sees its channel closed and is tried again */
+  if (wire_get_text(m, 0, NAME_MAX_LEN, &name) != 0) {
+    free(fresh);
+    return -1;
+  }
+  strcpy(fresh->name, name.s);
+  fresh->chan.fd = -1;
+  if (open_client(fresh, m->fd) != 0)
+    free(fresh);
+  m->fd = -1;
+  return 0;
+}
+
+static void on_manager_closed(struct chan *c, const char *why)
+{
+  (void)c;
+  if (why)
+    program_die("queue", why);
+  owes_rescan = 1;
+}
+
+static const struct chan_ops manager_ops = {on_manager_message, on_manager_closed, settle_news};
+
+int clients_channel(const char *peer, int fd)
+{
+  if (strcmp(peer, "smtpd") == 0)
+    return open_client(&smtpd, fd);
+  if (strcmp(peer, "local") == 0)
+    return open_client(&local, fd);
+  if (strcmp(peer, "queue") != 0)
+    return close(fd);
+  chan_close(&manager);
+  if (chan_open(&manager, fd, LINK_NEWS, WIRE_LOW, &manager_ops) != 0)
+    return -1;
+  owes_rescan = 1;
+  settle_news(&manager);
+  return 0;
+}

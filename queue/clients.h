@@ -1,0 +1,12 @@
+/* clients.h - those who give the intake messages over channels, and the manager who hears
+ * of them */
+#ifndef QUEUE_CLIENTS_H
+#define QUEUE_CLIENTS_H
+
+/* a CHANNEL from run: smtpd and local (INJECT, high side) or queue (NEWS, low side) */
+int clients_channel(const char *peer, int fd);
+
+/* tells the manager of a committed message; what it cannot hear now it finds by a scan */
+void clients_news(const char *id);
+
+#endif

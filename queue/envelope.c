@@ -1,0 +1,451 @@
+/* envelope.c - the envelope block of a queue file
+ *
+ * Runs in the intake (makes it), the manager, the bounce, attempts and commands (read
+ * it). What is read is hostile until parsed: a disk may lie, an attempt may have been
+ * handed anything. heloise-queue-format(5). */
+#include "queue/envelope.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#define MARK_AT 2    /* where the changing part of a recipient's line begins */
+#define MARK_LEN 15  /* "S AAAA NNNNNNNN" */
+#define RCPT_FIRST "T 0000 00000000"
+#define CHUNK (128 * 1024)
+
+struct letter {
+  char letter;
+  unsigned int bit;
+};
+
+static const struct letter flag_letters[] = {
+  {'b', ENVELOPE_8BITMIME}, {'u', ENVELOPE_SMTPUTF8}, {'r', ENVELOPE_RELAYED},
+  {'n', ENVELOPE_REPORT},   {'d', ENVELOPE_DOUBLE},   {0, 0}};
+static const struct letter content_letters[] = {
+  {'H', CONTENT_8BIT_HEADER}, {'B', CONTENT_8BIT_BODY}, {'D', CONTENT_DOT_LINE}, {0, 0}};
+
+static int letters_read(const struct letter *l, const char *s, size_t len, unsigned int *bits)
+{
+  *bits = 0;
+  for (size_t i = 0; i < len; i++) {
+    const struct letter *f = l;
+    while (f->letter && f->letter != s[i])
+      f++;
+    if (!f->letter || (*bits & f->bit))
+      return -1;
+    *bits |= f->bit;
+  }
+  return 0;
+}
+
+static size_t letters_write(const struct letter *l, char *out, unsigned int bits)
+{
+  size_t n = 0;
+
+  for (; l->letter; l++)
+    if (bits & l->bit)
+      out[n++] = l->letter;
+  out[n] = 0;
+  return n;
+}
+
+int envelope_flags_read(const char *s, size_t len, unsigned int *flags)
+{
+  return letters_read(flag_letters, s, len, flags);
+}
+
+size_t envelope_flags_write(char out[16], unsigned int flags)
+{
+  return letters_write(flag_letters, out, flags);
+}
+
+const char *envelope_domain(const char *address)
+{
+  const char *at = strrchr(address, '@');
+
+  return at ? at + 1 : "";
+}
+
+/* ---- making a block */
+
+static int add_line(stralloc *out, char key, const char *value)
+{
+  char start[2] = {key, ' '};
+
+  return stralloc_catb(out, start, 2) && stralloc_cats(out, value) && stralloc_cats(out, "\n") ? 0
+                                                                                              : -1;
+}
+
+int envelope_begin(stralloc *out, const struct envelope_new *n)
+{
+  char blank[ENVELOPE_HEAD], created[24], flags[16];
+
+  memset(blank, ' ', sizeof blank);
+  blank[sizeof blank - 1] = '\n';
+  snprintf(created, sizeof created, "%llu", (unsigned long long)n->created);
+  envelope_flags_write(flags, n->flags);
+  return stralloc_copyb(out, blank, sizeof blank) && add_line(out, 'i', n->id) == 0 &&
+             add_line(out, 't', created) == 0 && add_line(out, 's', n->sender) == 0 &&
+             add_line(out, 'v', n->envid) == 0 && add_line(out, 'd', n->ret) == 0 &&
+             add_line(out, 'o', flags) == 0 && add_line(out, 'c', n->client) == 0 &&
+             add_line(out, 'h', n->helo) == 0 && add_line(out, 'p', n->protocol) == 0
+           ? 0
+           : -1;
+}
+
+int envelope_add_rcpt(stralloc *out, const char *address, const char *notify, const char *orcpt)
+{
+  return stralloc_cats(out, "r " RCPT_FIRST " ") && stralloc_cats(out, *notify ? notify : "-") &&
+             stralloc_cats(out, " ") && stralloc_cats(out, *orcpt ? orcpt : "-") &&
+             stralloc_cats(out, " ") && stralloc_cats(out, address) && stralloc_cats(out, "\n")
+           ? 0
+           : -1;
+}
+
+int envelope_finish(stralloc *out)
+{
+  return stralloc_cats(out, "\n") ? 0 : -1;
+}
+
+void envelope_head(char head[ENVELOPE_HEAD], const struct envelope_sum *s)
+{
+  char letters[8], line[ENVELOPE_HEAD + 32];
+
+  letters_write(content_letters, letters, s->content);
+  snprintf(line, sizeof line, "heloise 1 %08llx %016llx %-3s %08x %016llx%*s\n",
+           (unsigned long long)s->env_len, (unsigned long long)s->body_len, letters, s->longest,
+           (unsigned long long)s->checksum, ENVELOPE_HEAD - 66, "");
+  memcpy(head, line, ENVELOPE_HEAD);
+}
+
+/* ---- reading a block */
+
+struct cursor {
+  char *s, *end;
+};
+
+static int hex(const char *s, size_t digits, uint64_t *v)
+{
+  *v = 0;
+  for (size_t i = 0; i < digits; i++) {
+    unsigned int d = (unsigned char)s[i];
+    if (d >= '0' && d <= '9')
+      d -= '0';
+    else if (d >= 'a' && d <= 'f')
+      d -= 'a' - 10;
+    else
+      return -1;
+    *v = *v << 4 | d;
+  }
+  return 0;
+}
+
+static int parse_head(const char *s, struct envelope_sum *sum)
+{
+  uint64_t longest;
+  size_t letters = 3;
+
+  if (memcmp(s, "heloise 1 ", 10) != 0 || s[18] != ' ' || s[35] != ' ' || s[39] != ' ' ||
+      s[48] != ' ' || s[ENVELOPE_HEAD - 1] != '\n')
+    return -1;
+  for (size_t i = 65; i < ENVELOPE_HEAD - 1; i++)
+    if (s[i] != ' ')
+      return -1;
+  while (letters > 0 && s[36 + letters - 1] == ' ')
+    letters--;
+  if (hex(s + 10, 8, &sum->env_len) != 0 || hex(s + 19, 16, &sum->body_len) != 0 ||
+      letters_read(content_letters, s + 36, letters, &sum->content) != 0 ||
+      hex(s + 40, 8, &longest) != 0 || hex(s + 49, 16, &sum->checksum) != 0)
+    return -1;
+  sum->longest = (unsigned int)longest;
+  return sum->env_len <= ENVELOPE_HEAD || sum->env_len > ENVELOPE_MAX ||
+             sum->body_len > INT64_MAX / 2
+           ? -1
+           : 0;
+}
+
+/* the next line, NUL-terminated in place; NULL at the end or when it holds a control byte */
+static char *next_line(struct cursor *c)
+{
+  char *line = c->s, *nl = memchr(c->s, '\n', (size_t)(c->end - c->s));
+
+  if (!nl)
+    return NULL;
+  for (char *p = line; p < nl; p++)
+    if ((unsigned char)*p < 32 || *p == 127)
+      return NULL;
+  *nl = 0;
+  c->s = nl + 1;
+  return line;
+}
+
+/* the value of the line "KEY value" that must come next, or NULL */
+static const char *value(struct cursor *c, char key)
+{
+  char *line = next_line(c);
+
+  return line && line[0] == key && line[1] == ' ' ? line + 2 : NULL;
+}
+
+static int is_status(char c)
+{
+  return c && strchr("TDFBR", c) != NULL;
+}
+
+/* cuts the word before the next space off *s; NULL when there is none or it is empty */
+static const char *word(char **s)
+{
+  char *w = *s, *space = strchr(w, ' ');
+
+  if (!space || space == w)
+    return NULL;
+  *space = 0;
+  *s = space + 1;
+  return strcmp(w, "-") == 0 ? "" : w;
+}
+
+static int parse_rcpt(char *line, struct envelope_rcpt *r)
+{
+  uint64_t attempts;
+  char *rest;
+
+  if (strlen(line) < MARK_AT + MARK_LEN + 6 || line[0] != 'r' || line[1] != ' ' ||
+      !is_status(line[2]) || line[3] != ' ' || line[8] != ' ' || line[17] != ' ' ||
+      hex(line + 4, 4, &attempts) != 0 || hex(line + 9, 8, &r->next) != 0)
+    return -1;
+  rest = line + 18;
+  r->status = (enum rcpt_status)line[2];
+  r->attempts = (unsigned int)attempts;
+  r->notify = word(&rest);
+  r->orcpt = r->notify ? word(&rest) : NULL;
+  r->address = rest;
+  return r->orcpt && *rest ? 0 : -1;
+}
+
+static int parse_rcpts(struct cursor *c, struct envelope *e)
+{
+  size_t lines = 0;
+
+  for (char *p = c->s; p < c->end; p++)
+    lines += *p == '\n';
+  if (lines < 2) /* one recipient and the empty line at least */
+    return -1;
+  e->rcpt = calloc(lines - 1, sizeof *e->rcpt);
+  if (!e->rcpt)
+    return -1;
+  for (e->nrcpt = 0; e->nrcpt < lines - 1; e->nrcpt++) {
+    off_t at = c->s - e->block;
+    char *line = next_line(c);
+    if (!line || parse_rcpt(line, &e->rcpt[e->nrcpt]) != 0)
+      return -1;
+    e->rcpt[e->nrcpt].at = at;
+  }
+  return c->end - c->s == 1 && *c->s == '\n' ? 0 : -1;
+}
+
+static int is_id(const char *s)
+{
+  size_t n = 0;
+
+  for (; s[n]; n++)
+    if (!((s[n] >= '0' && s[n] <= '9') || (s[n] >= 'a' && s[n] <= 'z')))
+      return 0;
+  return n > 0 && n <= ENVELOPE_ID_MAX;
+}
+
+static int is_ret(const char *s)
+{
+  return *s == 0 || strcmp(s, "FULL") == 0 || strcmp(s, "HDRS") == 0;
+}
+
+static int parse_lines(struct cursor *c, struct envelope *e)
+{
+  const char *created, *flags;
+  char *end;
+
+  if (!(e->id = value(c, 'i')) || !(created = value(c, 't')) || !(e->sender = value(c, 's')) ||
+      !(e->envid = value(c, 'v')) || !(e->ret = value(c, 'd')) || !(flags = value(c, 'o')) ||
+      !(e->client = value(c, 'c')) || !(e->helo = value(c, 'h')) || !(e->protocol = value(c, 'p')))
+    return -1;
+  e->created = strtoull(created, &end, 10);
+  if (!*created || *end || strlen(created) > 12 || *created == '-' || *created == '+')
+    return -1;
+  if (!is_id(e->id) || !is_ret(e->ret) || envelope_flags_read(flags, strlen(flags), &e->flags) != 0)
+    return -1;
+  return parse_rcpts(c, e);
+}
+
+int envelope_parse(const char *buf, size_t len, struct envelope *e, const char **why)
+{
+  struct envelope_sum sum;
+  struct cursor c;
+
+  memset(e, 0, sizeof *e);
+  *why = "no head line";
+  errno = EBADMSG;
+  if (len < ENVELOPE_HEAD || parse_head(buf, &sum) != 0)
+    return -1;
+  *why = "shorter than its envelope";
+  if (sum.env_len > len)
+    return -1;
+  *why = "out of memory";
+  e->block = malloc(sum.env_len);
+  if (!e->block)
+    return -1;
+  memcpy(e->block, buf, sum.env_len);
+  c.s = e->block + ENVELOPE_HEAD;
+  c.end = e->block + sum.env_len;
+  *why = "envelope lines out of order or malformed";
+  errno = EBADMSG;
+  if (parse_lines(&c, e) != 0) {
+    envelope_free(e);
+    return -1;
+  }
+  e->content = sum.content;
+  e->longest = sum.longest;
+  e->checksum = sum.checksum;
+  e->body_at = (off_t)sum.env_len;
+  e->body_len = sum.body_len;
+  e->history_at = e->body_at + (off_t)sum.body_len + (off_t)strlen(ENVELOPE_END);
+  return 0;
+}
+
+void envelope_free(struct envelope *e)
+{
+  free(e->rcpt);
+  free(e->block);
+  e->rcpt = NULL;
+  e->block = NULL;
+  e->nrcpt = 0;
+}
+
+static int read_all(int fd, char *buf, size_t len, off_t at)
+{
+  while (len > 0) {
+    ssize_t n = pread(fd, buf, len, at);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return -1;
+    if (n == 0) {
+      errno = EBADMSG;
+      return -1;
+    }
+    buf += n;
+    len -= (size_t)n;
+    at += n;
+  }
+  return 0;
+}
+
+static int check_end(int fd, const struct envelope *e)
+{
+  char mark[sizeof ENVELOPE_END - 1];
+
+  if (read_all(fd, mark, sizeof mark, e->history_at - (off_t)sizeof mark) != 0)
+    return -1;
+  errno = EBADMSG;
+  return memcmp(mark, ENVELOPE_END, sizeof mark) == 0 ? 0 : -1;
+}
+
+int envelope_read(int fd, struct envelope *e, const char **why)
+{
+  char small[4096], *big = NULL;
+  struct envelope_sum sum;
+  ssize_t n = pread(fd, small, sizeof small, 0);
+  int r, saved;
+
+  memset(e, 0, sizeof *e);
+  *why = "cannot be read";
+  if (n < 0)
+    return -1;
+  if (n >= ENVELOPE_HEAD && parse_head(small, &sum) == 0 && sum.env_len > (uint64_t)n) {
+    big = malloc(sum.env_len);
+    if (!big || read_all(fd, big, sum.env_len, 0) != 0) {
+      *why = errno == EBADMSG ? "shorter than its envelope" : *why;
+      free(big);
+      return -1;
+    }
+    n = (ssize_t)sum.env_len;
+  }
+  r = envelope_parse(big ? big : small, (size_t)n, e, why);
+  saved = errno;
+  free(big);
+  errno = saved;
+  if (r != 0)
+    return -1;
+  *why = "shorter than its length says, or no end mark";
+  if (check_end(fd, e) != 0) {
+    saved = errno;
+    envelope_free(e);
+    errno = saved;
+    return -1;
+  }
+  return 0;
+}
+
+static int sum_block(int fd, const struct envelope *e, XXH3_state_t *x)
+{
+  size_t len = (size_t)e->body_at;
+  char *block = malloc(len);
+  int r = -1;
+
+  if (block && read_all(fd, block, len, 0) == 0) {
+    for (size_t i = 0; i < e->nrcpt; i++)
+      memcpy(block + e->rcpt[i].at + MARK_AT, RCPT_FIRST, MARK_LEN);
+    XXH3_64bits_update(x, block + ENVELOPE_HEAD, len - ENVELOPE_HEAD);
+    r = 0;
+  }
+  free(block);
+  return r;
+}
+
+int envelope_verify(int fd, const struct envelope *e, const char **why)
+{
+  XXH3_state_t *x = XXH3_createState();
+  char *buf = malloc(CHUNK);
+  off_t at = e->body_at;
+  uint64_t left = e->body_len;
+  int r = -1;
+
+  *why = "cannot be read";
+  if (!x || !buf || XXH3_64bits_reset(x) != XXH_OK || sum_block(fd, e, x) != 0)
+    goto done;
+  while (left > 0) {
+    size_t n = left < CHUNK ? (size_t)left : CHUNK;
+    if (read_all(fd, buf, n, at) != 0)
+      goto done;
+    XXH3_64bits_update(x, buf, n);
+    at += (off_t)n;
+    left -= n;
+  }
+  *why = "checksum differs";
+  errno = EBADMSG;
+  r = XXH3_64bits_digest(x) == e->checksum ? 0 : -1;
+done:
+  XXH3_freeState(x);
+  free(buf);
+  return r;
+}
+
+int envelope_mark(int fd, const struct envelope *e, size_t i)
+{
+  const struct envelope_rcpt *r = &e->rcpt[i];
+  char mark[MARK_LEN + 1];
+  ssize_t n;
+
+  snprintf(mark, sizeof mark, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
+           (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
+  n = pwrite(fd, mark, MARK_LEN, r->at + MARK_AT);
+  if (n == MARK_LEN)
+    return 0;
+  if (n >= 0)
+    errno = EIO;
+  return -1;
+}

@@ -1,0 +1,40 @@
+/* inspect.h - what the queue commands show: list, show, why
+ *
+ * Used by the manager (in a child of its own, so that mail goes on) and, while it is down, by
+ * the command under the instance's lock. Files are hostile until parsed; everything shown
+ * from them is escaped. */
+#ifndef QUEUE_INSPECT_H
+#define QUEUE_INSPECT_H
+
+#include <stddef.h>
+
+#include "common/table.h"
+#include "queue/store.h"
+
+struct inspect_message {
+  struct store_name name;
+  int is_active;   /* being worked on */
+  uint32_t due;    /* epoch; UINT32_MAX: not by itself */
+};
+
+struct inspect_view {
+  int queue_fd;
+  const struct table *tables;
+  /* calls f for every message until it returns non-zero */
+  int (*each)(int (*f)(void *arg, const struct inspect_message *m), void *arg);
+  /* finds one: 0, or -1 */
+  int (*find)(const char *id, struct inspect_message *m);
+  /* takes whole lines for standard output (error 0) or standard error; -1: nobody reads */
+  int (*print)(void *arg, const char *s, size_t len, int error);
+  void *arg;
+};
+
+/* runs "list [--json]", "show ID [--json]", "why ID [--json]". The exit code (verdict.h). */
+int inspect_run(const struct inspect_view *v, int argc, const char *const *argv);
+/* whether verb is one of them */
+int inspect_knows(const char *verb);
+/* prints one line */
+void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
+  __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,185 @@
+/* manager.c - program heloise-queue: the manager of the queue
+ *
+ * Runs as hlqueue with the queue directory; no network. Knows every message by name, takes
+ * up what is due, has attempts made, records what they say. heloise-queue(8) */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/chan.h"
+#include "common/confine.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "queue/control.h"
+#include "queue/reports.h"
+#include "queue/spawners.h"
+#include "queue/waiting.h"
+#include "queue/work.h"
+
+#define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
+
+static int queue_fd = -1, control_fd = -1;
+static struct chan intake = {.fd = -1};
+static struct loop_timer timer;
+
+/* ---- messages enter */
+
+static int add_found(void *arg, const struct store_name *n)
+{
+  uint32_t h = waiting_add(n);
+
+  (void)arg;
+  if (h == WAITING_NONE)
+    log_failed("queue", n->id, "out of memory; the message waits for the next start");
+  else if (n->state == STORE_NEW && waiting_at(h)->place != 0)
+    waiting_at(h)->is_unverified = 1;
+  return 0;
+}
+
+static void scan(void)
+{
+  for (int s = 0; s < STORE_STATES; s++)
+    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0)
+      log_failed("queue", store_state_word((enum store_state)s), strerror(errno));
+}
+
+static void rescan_new(void)
+{
+  if (store_scan(queue_fd, STORE_NEW, 1, add_found, NULL) != 0)
+    log_failed("queue", "new", strerror(errno));
+}
+
+static int on_news(struct chan *c, struct wire_msg *m, const char **why)
+{
+  struct store_name n = {.state = STORE_NEW};
+
+  (void)c;
+  if (m->type == WIRE_RESCAN) {
+    rescan_new();
+    return 0;
+  }
+  *why = "not an id";
+  if (!store_is_id(m->f[0].s, m->f[0].len))
+    return -1;
+  memcpy(n.id, m->f[0].s, STORE_ID_LEN);
+  if (waiting_add(&n) == WAITING_NONE)
+    log_failed("queue", n.id, "out of memory; the message waits for the next start");
+  return 0;
+}
+
+static void on_intake_closed(struct chan *c, const char *why)
+{
+  (void)c;
+  if (why)
+    program_fault("intake", why);
+}
+
+/* ---- messages are taken up */
+
+/* not time(): its clock lags, and a message that is due would be looked at in vain */
+static uint64_t now_ms(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void arm(void)
+{
+  uint32_t first = waiting_first();
+  uint64_t due, ms = now_ms(), wait = LOOK_AGAIN_MS;
+
+  if (first != WAITING_NONE && work_room() > 0) {
+    due = (uint64_t)waiting_at(first)->due * 1000;
+    if (due <= ms)
+      wait = 0;
+    else if (due - ms < wait)
+      wait = due - ms;
+  }
+  loop_timer_in(&timer, wait);
+}
+
+static void take_up(void)
+{
+  uint32_t h, now = (uint32_t)(now_ms() / 1000);
+
+  while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= now &&
+         waiting_at(h)->due != WAITING_NEVER)
+    if (work_begin(h) != 0)
+      break;
+}
+
+/* at the end of each turn: what is due becomes jobs, jobs that have a place start */
+static void after_turn(void)
+{
+  take_up();
+  spawners_run();
+  arm();
+}
+
+static void on_timer(struct loop_timer *t)
+{
+  (void)t; /* the turn that follows does it */
+}
+
+/* ---- what run hands over */
+
+static int take_dir(const char *name, int fd)
+{
+  if (strcmp(name, "queue") == 0)
+    queue_fd = fd;
+  return 0;
+}
+
+static int take_listen(const char *addr, const char *service, int fd)
+{
+  (void)addr;
+  if (strcmp(service, "control") == 0)
+    control_fd = fd;
+  return 0;
+}
+
+static int take_channel(const char *peer, int fd)
+{
+  static const struct chan_ops ops = {on_news, on_intake_closed, NULL};
+
+  if (strcmp(peer, "deliver") == 0)
+    return spawners_channel(WORK_DELIVER, fd);
+  if (strcmp(peer, "local") == 0)
+    return spawners_channel(WORK_LOCAL, fd);
+  if (strcmp(peer, "intake") != 0)
+    return close(fd);
+  chan_close(&intake);
+  return chan_open(&intake, fd, LINK_NEWS, WIRE_HIGH, &ops);
+}
+
+static int start(void)
+{
+  if (queue_fd < 0 || store_settle(queue_fd) != 0)
+    program_die("queue directory", strerror(errno));
+  if (confine_program("queue", &queue_fd, 1) != 0)
+    return -1;
+  work_open(queue_fd);
+  spawners_open(queue_fd);
+  reports_open(&intake, queue_fd);
+  scan();
+  if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
+    return -1;
+  timer.fire = on_timer;
+  loop_after_turn(after_turn);
+  log_started("queue", log_num(waiting_count()));
+  return 0;
+}
+
+int main(int argc, char **argv)
+{
+  static const struct program p = {.name = "queue",
+                                   .dir = take_dir,
+                                   .listen = take_listen,
+                                   .channel = take_channel,
+                                   .start = start};
+
+  return program_main(&p, argc, argv);
+}

@@ -1,0 +1,477 @@
+/* receive.c - new messages on their way into the queue
+ *
+ * Runs in heloise-intake. What is received is hostile: addresses, parameters and content
+ * are checked here although smtpd did so before. A second thread makes groups durable; it
+ * touches only the messages of its group. */
+#include "queue/receive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "common/address.h"
+#include "common/content.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+
+#define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
+#define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
+#define GROUP_MAX 512
+
+struct incoming {
+  struct incoming *next; /* in a group */
+  const struct receive_ops *ops;
+  void *owner; /* NULL: disowned */
+  char id[STORE_ID_LEN + 1];
+  stralloc head, body; /* head: the envelope block; body: bound IN_MEMORY */
+  size_t nrcpt, missing;
+  int fd; /* tmp/ID, or -1 while in memory */
+  int error;
+  uint64_t written;
+  unsigned int flags;
+  struct content content;
+  XXH3_state_t *sum;
+  char *sender; /* for the log */
+};
+
+static int queue_fd;
+static size_t in_memory;
+
+/* handed to the thread and back */
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  struct incoming *todo, *done;
+  int busy;
+} thread = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL, 0};
+
+static struct incoming *gathering, *gathering_last;
+static struct loop_handler wake_handler;
+static int wake_fd;
+
+/* ---- replies; the client sees them as they are */
+
+static const char no_room[] = "452 4.3.1 The queue's disk is full; try again later";
+static const char no_write[] = "452 4.3.1 The queue cannot be written; try again later";
+static const char no_memory[] = "452 4.3.2 Out of memory; try again later";
+static const char malformed[] = "451 4.3.5 The message was handed over malformed";
+static const char too_big[] = "552 5.3.4 The message is larger than this server takes; send a smaller one";
+static const char has_nul[] = "550 5.6.0 The message holds a NUL byte; encode it (base64) and send again";
+static const char has_bare[] =
+  "550 5.6.0 The message holds a CR or LF that is not part of CR LF; fix the line ends and send again";
+static const char loop[] = "554 5.4.6 The message has passed too many hops: it is looping";
+static const char big_header[] = "552 5.3.4 The header is larger than this server takes; shorten it";
+
+static const char *reply_for(int error)
+{
+  if (error == ENOSPC || error == EDQUOT)
+    return no_room;
+  return error == ENOMEM ? no_memory : no_write;
+}
+
+/* ---- a message's life */
+
+static void free_incoming(struct incoming *in)
+{
+  if (in->fd >= 0)
+    close(in->fd);
+  in_memory -= in->body.a;
+  free(in->head.s);
+  free(in->body.s);
+  free(in->sender);
+  XXH3_freeState(in->sum);
+  free(in);
+}
+
+const char *receive_id(const struct incoming *in)
+{
+  return in->id;
+}
+
+size_t receive_missing_rcpts(const struct incoming *in)
+{
+  return in->missing;
+}
+
+static int is_clean(const char *s, size_t max)
+{
+  size_t n = 0;
+
+  for (; s[n]; n++)
+    if ((unsigned char)s[n] < 32 || s[n] == 127)
+      return 0;
+  return n <= max;
+}
+
+static int is_word(const char *s, size_t max)
+{
+  return is_clean(s, max) && !strchr(s, ' ');
+}
+
+static int is_address(const char *s, int allow_null)
+{
+  static struct address a;
+  const char *why;
+
+  return address_parse(s, strlen(s), allow_null, &a, &why) == 0 && strcmp(a.text.s, s) == 0;
+}
+
+static int is_envelope(const struct envelope_new *n)
+{
+  return is_address(n->sender, 1) && is_word(n->envid, 400) &&
+         (!*n->ret || strcmp(n->ret, "FULL") == 0 || strcmp(n->ret, "HDRS") == 0) &&
+         is_clean(n->client, 300) && is_clean(n->helo, 300) && is_clean(n->protocol, 40);
+}
+
+static int has_room(void)
+{
+  static uint64_t checked_at, room;
+
+  if (checked_at == 0 || loop_now() - checked_at > 500) {
+    checked_at = loop_now();
+    room = store_free(queue_fd);
+  }
+  return room > settings.queue_min_free;
+}
+
+struct incoming *receive_begin(struct envelope_new *n, size_t nrcpt, const struct receive_ops *ops,
+                               void *owner, const char **reply)
+{
+  struct incoming *in;
+
+  *reply = malformed;
+  if (!is_envelope(n) || nrcpt == 0)
+    return NULL;
+  *reply = no_room;
+  if (!has_room())
+    return NULL;
+  *reply = no_memory;
+  in = calloc(1, sizeof *in);
+  if (!in)
+    return NULL;
+  in->fd = -1;
+  in->ops = ops;
+  in->owner = owner;
+  in->nrcpt = in->missing = nrcpt;
+  in->flags = n->flags;
+  store_fresh_id(in->id);
+  n->id = in->id;
+  n->created = (uint64_t)time(NULL);
+  in->sender = strdup(n->sender);
+  in->sum = XXH3_createState();
+  if (!in->sender || !in->sum || envelope_begin(&in->head, n) != 0) {
+    free_incoming(in);
+    return NULL;
+  }
+  content_start(&in->content);
+  return in;
+}
+
+static int is_notify(const char *s)
+{
+  static const char *const words[] = {"", "NEVER", "SUCCESS", "FAILURE", "DELAY"};
+  char copy[64], *save = NULL, *w;
+
+  if (strlen(s) >= sizeof copy)
+    return 0;
+  strcpy(copy, s);
+  for (w = strtok_r(copy, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+    size_t i = 1;
+    while (i < 5 && strcmp(w, words[i]) != 0)
+      i++;
+    if (i == 5)
+      return 0;
+  }
+  return 1;
+}
+
+int receive_rcpt(struct incoming *in, const char *address, const char *notify, const char *orcpt)
+{
+  if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, 600))
+    return -1;
+  if (in->head.len > ENVELOPE_MAX - 4096 ||
+      envelope_add_rcpt(&in->head, address, notify, orcpt) != 0)
+    return -1;
+  in->missing--;
+  if (in->missing > 0)
+    return 0;
+  if (envelope_finish(&in->head) != 0)
+    return -1;
+  XXH3_64bits_reset(in->sum);
+  XXH3_64bits_update(in->sum, in->head.s + ENVELOPE_HEAD, in->head.len - ENVELOPE_HEAD);
+  return 0;
+}
+
+static void refuse(struct incoming *in, const char *reply)
+{
+  log_intake_refused(in->owner ? in->id : "-", in->sender, reply);
+  if (in->fd >= 0)
+    store_abandon(queue_fd, in->id);
+  if (in->owner)
+    in->ops->refused(in->owner, in, verdict_of_reply((unsigned int)atoi(reply)), reply);
+  free_incoming(in);
+}
+
+void receive_abort(struct incoming *in)
+{
+  if (in->fd >= 0)
+    store_abandon(queue_fd, in->id);
+  free_incoming(in);
+}
+
+void receive_disown(struct incoming *in)
+{
+  in->owner = NULL;
+}
+
+/* writes all of it; 0, or the errno */
+static int write_all(int fd, struct iovec *v, int n)
+{
+  while (n > 0) {
+    ssize_t w = writev(fd, v, n);
+    if (w < 0 && errno == EINTR)
+      continue;
+    if (w < 0)
+      return errno;
+    while (n > 0 && (size_t)w >= v->iov_len) {
+      w -= (ssize_t)v->iov_len;
+      v++;
+      n--;
+    }
+    if (n > 0) {
+      v->iov_base = (char *)v->iov_base + w;
+      v->iov_len -= (size_t)w;
+    }
+  }
+  return 0;
+}
+
+/* from memory to tmp/ID; 0, or the errno */
+static int spill(struct incoming *in)
+{
+  struct iovec v[2] = {{in->head.s, in->head.len}, {in->body.s, in->body.len}};
+  int error;
+
+  in->fd = store_create(queue_fd, in->id);
+  if (in->fd < 0)
+    return errno;
+  error = write_all(in->fd, v, 2);
+  in->written = in->body.len;
+  in->body.len = 0;
+  return error;
+}
+
+int receive_data(struct incoming *in, const char *s, size_t len)
+{
+  struct iovec v = {(void *)(uintptr_t)s, len};
+  size_t room = in->body.a;
+  int error = 0;
+
+  content_scan(&in->content, s, len);
+  XXH3_64bits_update(in->sum, s, len);
+  if (in->fd < 0 && (in->body.len + len > IN_MEMORY || in_memory > ALL_IN_MEMORY))
+    error = spill(in);
+  if (error == 0 && in->fd >= 0) {
+    error = write_all(in->fd, &v, 1);
+    in->written += len;
+  } else if (error == 0 && !stralloc_catb(&in->body, s, len)) {
+    error = ENOMEM;
+  }
+  in_memory += in->body.a - room;
+  if (error) {
+    refuse(in, reply_for(error));
+    return -1;
+  }
+  return 0;
+}
+
+/* ---- the committing thread */
+
+/* completes the file: head line, content if still in memory, end mark. 0, or the errno. */
+static int complete(struct incoming *in)
+{
+  struct envelope_sum sum = {
+    in->head.len, in->content.size, XXH3_64bits_digest(in->sum),
+    (in->content.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
+      (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
+      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U),
+    in->content.longest};
+  struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
+
+  envelope_head(in->head.s, &sum);
+  if (in->fd < 0) {
+    struct iovec v[3] = {{in->head.s, in->head.len}, {in->body.s, in->body.len}, end};
+    in->fd = store_create(queue_fd, in->id);
+    return in->fd < 0 ? errno : write_all(in->fd, v, 3);
+  }
+  if (pwrite(in->fd, in->head.s, ENVELOPE_HEAD, 0) != ENVELOPE_HEAD)
+    return errno;
+  return write_all(in->fd, &end, 1);
+}
+
+static void commit_group(struct incoming *list)
+{
+  struct store_commit c[GROUP_MAX];
+  struct incoming *of[GROUP_MAX];
+  size_t n = 0;
+
+  for (struct incoming *in = list; in; in = in->next) {
+    in->error = complete(in);
+    if (in->error == 0) {
+      of[n] = in;
+      c[n++] = (struct store_commit){in->id, in->fd, 0};
+    } else if (in->fd >= 0) {
+      store_abandon(queue_fd, in->id);
+    }
+  }
+  store_commit(queue_fd, c, n);
+  for (size_t i = 0; i < n; i++)
+    of[i]->error = c[i].error;
+}
+
+static void *committer(void *arg)
+{
+  uint64_t one = 1;
+
+  pthread_mutex_lock(&thread.lock);
+  for (;;) {
+    struct incoming *group;
+    while (!thread.todo)
+      pthread_cond_wait(&thread.wake, &thread.lock);
+    group = thread.todo;
+    thread.todo = NULL;
+    pthread_mutex_unlock(&thread.lock);
+    commit_group(group);
+    pthread_mutex_lock(&thread.lock);
+    thread.done = group;
+    if (write(wake_fd, &one, sizeof one) != sizeof one)
+      abort(); /* an eventfd takes every 1 */
+  }
+  return arg;
+}
+
+/* ---- groups */
+
+/* gives the thread what was gathered, at most GROUP_MAX messages of it, if it is free */
+static void next_group(void)
+{
+  struct incoming *last = gathering;
+
+  if (!gathering || thread.busy)
+    return;
+  for (size_t i = 1; i < GROUP_MAX && last->next; i++)
+    last = last->next;
+  pthread_mutex_lock(&thread.lock);
+  thread.todo = gathering;
+  thread.busy = 1;
+  gathering = last->next;
+  last->next = NULL;
+  pthread_cond_signal(&thread.wake);
+  pthread_mutex_unlock(&thread.lock);
+  if (!gathering)
+    gathering_last = NULL;
+}
+
+static void finish(struct incoming *in)
+{
+  if (in->error) {
+    if (in->fd >= 0) {
+      close(in->fd);
+      in->fd = -1; /* its file is gone already */
+    }
+    refuse(in, reply_for(in->error));
+    return;
+  }
+  log_queued(in->id, in->sender, log_num(in->content.size), log_num(in->nrcpt));
+  in->ops->durable(in->owner, in);
+  free_incoming(in);
+}
+
+static void on_wake(struct loop_handler *h, int fd, int events)
+{
+  struct incoming *list;
+  uint64_t n;
+
+  (void)h;
+  (void)events;
+  if (read(fd, &n, sizeof n) != sizeof n) {
+    loop_drained(fd, LOOP_READ);
+    return;
+  }
+  pthread_mutex_lock(&thread.lock);
+  list = thread.done;
+  thread.done = NULL;
+  thread.busy = 0;
+  pthread_mutex_unlock(&thread.lock);
+  next_group(); /* first keep the disk busy, then tell the news */
+  while (list) {
+    struct incoming *in = list;
+    list = in->next;
+    finish(in);
+  }
+}
+
+/* why the content is not taken, or NULL */
+static const char *content_fault(const struct content *c)
+{
+  if (c->size > settings.message_size_limit)
+    return too_big;
+  if (c->header_size > settings.header_size_limit)
+    return big_header;
+  if (c->has_nul)
+    return has_nul;
+  if (c->has_bare_cr || c->has_bare_lf)
+    return has_bare;
+  if (!c->ends_line)
+    return malformed;
+  return c->received >= settings.received_limit ? loop : NULL;
+}
+
+void receive_commit(struct incoming *in)
+{
+  const char *fault;
+
+  content_end(&in->content);
+  fault = in->missing ? malformed : content_fault(&in->content);
+  if (fault) {
+    refuse(in, fault);
+    return;
+  }
+  in->next = NULL;
+  if (gathering_last)
+    gathering_last->next = in;
+  else
+    gathering = in;
+  gathering_last = in;
+}
+
+int receive_start(int fd)
+{
+  pthread_attr_t attr;
+  pthread_t id;
+  int r;
+
+  queue_fd = fd;
+  wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  wake_handler.ready = on_wake;
+  if (wake_fd < 0 || loop_add(wake_fd, &wake_handler) != 0)
+    return -1;
+  loop_want(wake_fd, LOOP_READ);
+  loop_after_turn(next_group);
+  pthread_attr_init(&attr);
+  pthread_attr_setstacksize(&attr, 256 * 1024);
+  r = pthread_create(&id, &attr, committer, NULL);
+  pthread_attr_destroy(&attr);
+  errno = r;
+  return r ? -1 : 0;
+}

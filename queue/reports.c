@@ -1,0 +1,173 @@
+/* reports.c - failure reports: starts heloise-bounce for a message with failed recipients
+ *
+ * Runs in the manager. A bounce gets the queue file read-only, the tables, and a channel of
+ * its own to the intake; its exit code says whether the report is queued. */
+#include "queue/reports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/instance.h"
+#include "common/log.h"
+#include "common/program.h"
+
+#define AT_ONCE 10
+
+struct report {
+  struct loop_handler handler; /* first */
+  struct report *next;
+  struct work *work;
+  pid_t pid;
+  int pidfd;
+};
+
+static struct chan *intake;
+static int queue_fd = -1;
+static struct report *waiting, *waiting_last;
+static size_t running;
+
+void reports_open(struct chan *c, int fd)
+{
+  intake = c;
+  queue_fd = fd;
+}
+
+static void start_next(void);
+
+static void over(struct report *r, int ok)
+{
+  work_reported(r->work, ok);
+  free(r);
+}
+
+static void on_exit_of_bounce(struct loop_handler *h, int fd, int events)
+{
+  struct report *r = (struct report *)h;
+  int status = 0;
+
+  (void)events;
+  if (waitpid(r->pid, &status, WNOHANG) == 0) {
+    loop_drained(fd, LOOP_READ);
+    return;
+  }
+  loop_close(fd);
+  running--;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    log_warning("bounce", "the failure report could not be queued; it is tried again");
+  over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  start_next();
+}
+
+/* the intake's end of a channel goes to it; ours is returned, or -1 */
+static int inject_channel(void)
+{
+  struct wire_out o;
+  int fd[2];
+
+  if (chan_pair(fd) != 0)
+    return -1;
+  wire_start(&o, WIRE_CLIENT);
+  wire_str(&o, "bounce");
+  if (chan_send(intake, &o, fd[1]) != 0) {
+    close(fd[0]);
+    fd[0] = -1;
+  }
+  close(fd[1]);
+  return fd[0];
+}
+
+/* starts heloise-bounce with file, channel and tables as descriptors 0, 3 and 4 */
+static pid_t spawn(int file, int channel, int tables)
+{
+  static char path[4096];
+  char *argv[] = {path, NULL}, *envp[] = {NULL};
+  posix_spawn_file_actions_t actions;
+  const char *dir = instance_libexec();
+  pid_t pid = -1;
+  int r;
+
+  if (!dir)
+    return -1;
+  snprintf(path, sizeof path, "%s/heloise-bounce", dir);
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, file, 0);
+  posix_spawn_file_actions_adddup2(&actions, channel, 3);
+  posix_spawn_file_actions_adddup2(&actions, tables, 4);
+  r = posix_spawn(&pid, path, &actions, NULL, argv, envp);
+  posix_spawn_file_actions_destroy(&actions);
+  errno = r;
+  return r ? -1 : pid;
+}
+
+/* moves a descriptor above those that spawn() fills; closes the old one */
+static int lift(int fd)
+{
+  int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+
+  if (fd >= 0)
+    close(fd);
+  return high;
+}
+
+static int start(struct report *r)
+{
+  int file = lift(store_open(queue_fd, &r->work->name, O_RDONLY)), channel = lift(inject_channel());
+  int tables = lift(table_dup(program_table()));
+
+  r->pid = file < 0 || channel < 0 || tables < 0 ? -1 : spawn(file, channel, tables);
+  if (file >= 0)
+    close(file);
+  if (channel >= 0)
+    close(channel);
+  if (tables >= 0)
+    close(tables);
+  if (r->pid < 0)
+    return -1;
+  r->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+  r->handler.ready = on_exit_of_bounce;
+  if (r->pidfd < 0 || loop_add(r->pidfd, &r->handler) != 0) {
+    int status = -1; /* no descriptors left: wait here, a bounce is short */
+    waitpid(r->pid, &status, 0);
+    over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return 0;
+  }
+  loop_want(r->pidfd, LOOP_READ);
+  running++;
+  return 0;
+}
+
+static void start_next(void)
+{
+  while (waiting && running < AT_ONCE) {
+    struct report *r = waiting;
+    waiting = r->next;
+    if (start(r) != 0) {
+      log_failed("queue", "heloise-bounce", strerror(errno));
+      over(r, 0);
+    }
+  }
+}
+
+void reports_start(struct work *w)
+{
+  struct report *r = calloc(1, sizeof *r);
+
+  if (!r) {
+    work_reported(w, 0);
+    return;
+  }
+  r->work = w;
+  if (waiting)
+    waiting_last->next = r;
+  else
+    waiting = r;
+  waiting_last = r;
+  start_next();
+}

@@ -1,0 +1,405 @@
+/* spawners.c - destinations, their jobs, and the programs that make attempts of them
+ *
+ * Runs in the manager. What deliver and local say is checked here: a result for a job they
+ * do not have, or a recipient outside it, is a fault. Of a destination's jobs at most
+ * destination-attempts fly at once; destinations with jobs take turns. */
+#include "queue/spawners.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "common/chan.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/settings.h"
+
+#define CHAINS 4096
+
+struct spawner {
+  struct chan chan; /* first */
+  const char *name;
+  const uint64_t *limit; /* of jobs that fly at once */
+  size_t flying;
+  int is_full; /* its channel's queue is; drained() follows */
+  struct destination *ready, *ready_last;
+};
+
+static struct spawner spawner[WORK_SPAWNERS] = {
+  [WORK_DELIVER] = {.chan = {.fd = -1}, .name = "deliver", .limit = &settings.queue_attempts},
+  [WORK_LOCAL] = {.chan = {.fd = -1}, .name = "local", .limit = &settings.local_attempts},
+};
+static struct destination *by_name[CHAINS];
+static struct job *by_number[CHAINS];
+static uint64_t last_number;
+
+/* a question about peer memory that deliver has not answered */
+static struct asked {
+  struct asked *next;
+  uint64_t number;
+  void (*told)(void *arg, long count);
+  void *arg;
+} *asked;
+
+static int queue_dir = -1;
+
+void spawners_open(int queue_fd)
+{
+  queue_dir = queue_fd;
+}
+
+/* ---- destinations */
+
+static struct destination *destination(const char *nexthop, size_t len, enum work_spawner s)
+{
+  struct destination **p = &by_name[XXH3_64bits(nexthop, len) % CHAINS], *d;
+
+  for (; *p; p = &(*p)->chain)
+    if ((*p)->len == len && memcmp((*p)->nexthop, nexthop, len) == 0)
+      return *p;
+  d = calloc(1, sizeof *d + len + 1);
+  if (!d)
+    return NULL;
+  memcpy(d->nexthop, nexthop, len);
+  d->len = len;
+  d->spawner = s;
+  *p = d;
+  return d;
+}
+
+/* a destination without jobs is forgotten */
+static void release(struct destination *d)
+{
+  struct destination **p = &by_name[XXH3_64bits(d->nexthop, d->len) % CHAINS];
+
+  if (d->flying || d->waiting || d->is_ready)
+    return;
+  while (*p != d)
+    p = &(*p)->chain;
+  *p = d->chain;
+  free(d);
+}
+
+static size_t places(const struct destination *d)
+{
+  return d->spawner == WORK_LOCAL ? settings.local_attempts : settings.destination_attempts;
+}
+
+/* puts d in the round when it has a job to start and a place for it */
+static void join_round(struct destination *d)
+{
+  struct spawner *s = &spawner[d->spawner];
+
+  if (d->is_ready || !d->first || d->flying >= places(d))
+    return;
+  d->is_ready = 1;
+  d->next_ready = NULL;
+  if (s->ready)
+    s->ready_last->next_ready = d;
+  else
+    s->ready = d;
+  s->ready_last = d;
+}
+
+int spawners_add(struct job *j, const char *nexthop, size_t len, enum work_spawner s)
+{
+  struct destination *d = destination(nexthop, len, s);
+
+  if (!d)
+    return -1;
+  j->to = d;
+  j->next = NULL;
+  if (d->first)
+    d->last->next = j;
+  else
+    d->first = j;
+  d->last = j;
+  d->waiting++;
+  join_round(d);
+  return 0;
+}
+
+/* ---- jobs that fly, by number */
+
+static struct job **job_of(uint64_t number)
+{
+  struct job **p = &by_number[number % CHAINS];
+
+  while (*p && (*p)->number != number)
+    p = &(*p)->chain;
+  return p;
+}
+
+static void land(struct job *j, const char *why, int charged)
+{
+  struct destination *d = j->to;
+
+  *job_of(j->number) = j->chain;
+  d->flying--;
+  spawner[d->spawner].flying--;
+  work_finished(j, why, charged);
+  join_round(d);
+  release(d);
+}
+
+/* "0-4,9" */
+static int cat_ranges(stralloc *out, const struct job *j)
+{
+  if (!stralloc_copys(out, ""))
+    return -1;
+  for (size_t i = 0; i < j->nrcpt;) {
+    size_t end = i + 1;
+    while (end < j->nrcpt && j->rcpt[end] == j->rcpt[end - 1] + 1)
+      end++;
+    if ((i > 0 && !stralloc_cats(out, ",")) || !stralloc_catulong(out, j->rcpt[i]) ||
+        (end > i + 1 && (!stralloc_cats(out, "-") || !stralloc_catulong(out, j->rcpt[end - 1]))))
+      return -1;
+    i = end;
+  }
+  return 0;
+}
+
+/* sends the job off. 0; -1 with errno: nothing was sent */
+static int launch(struct spawner *s, struct job *j)
+{
+  static stralloc ranges; /* bound: 11 bytes a recipient of one attempt */
+  struct wire_out o;
+  int fd = store_open(queue_dir, &j->work->name, O_RDONLY);
+  int r = -1, saved;
+
+  if (fd < 0)
+    return -1;
+  if (cat_ranges(&ranges, j) == 0) {
+    wire_start(&o, WIRE_ATTEMPT);
+    wire_num(&o, j->number);
+    wire_str(&o, j->work->name.id);
+    wire_str(&o, j->to->nexthop);
+    wire_num(&o, j->attempt - 1);
+    wire_bytes(&o, ranges.s, ranges.len);
+    r = chan_send(&s->chan, &o, fd);
+  }
+  saved = errno;
+  close(fd);
+  errno = saved;
+  return r;
+}
+
+static struct destination *next_ready(struct spawner *s)
+{
+  struct destination *d = s->ready;
+
+  s->ready = d->next_ready;
+  d->is_ready = 0;
+  return d;
+}
+
+static struct job *take_job(struct destination *d)
+{
+  struct job *j = d->first;
+
+  d->first = j->next;
+  d->waiting--;
+  return j;
+}
+
+static void start_one(struct spawner *s)
+{
+  struct destination *d = next_ready(s);
+  struct job *j = take_job(d);
+  struct job **p;
+
+  j->number = ++last_number;
+  p = job_of(j->number);
+  j->chain = *p;
+  *p = j;
+  d->flying++;
+  s->flying++;
+  if (j->work->is_removed) {
+    land(j, "removed", 0);
+    return;
+  }
+  if (launch(s, j) == 0) {
+    log_attempt(j->work->name.id, d->nexthop, log_num(j->nrcpt));
+    join_round(d);
+    return;
+  }
+  s->is_full = errno == EAGAIN;
+  land(j, strerror(errno), 0);
+}
+
+void spawners_run(void)
+{
+  for (size_t i = 0; i < WORK_SPAWNERS; i++) {
+    struct spawner *s = &spawner[i];
+    while (s->ready && s->flying < *s->limit && !s->is_full && chan_is_open(&s->chan))
+      start_one(s);
+  }
+}
+
+/* ---- what spawners say */
+
+/* the place in j of recipient number field i of m; -1 when it is not one of the job's */
+static long recipient(const struct job *j, const struct wire_msg *m, size_t i)
+{
+  uint64_t n;
+
+  if (wire_get_num(m, i, SIZE_MAX, &n) != 0)
+    return -1;
+  for (size_t k = 0; k < j->nrcpt; k++)
+    if (j->rcpt[k] == n)
+      return (long)k;
+  return -1;
+}
+
+static int on_result(struct job *j, const struct wire_msg *m, const char **why)
+{
+  static stralloc status, reply; /* bound: 4 KiB, wire.def */
+  struct result r;
+  long place = recipient(j, m, 1);
+
+  *why = "RESULT is malformed";
+  if (place < 0 || j->told[place] || verdict_read(m->f[2].s, m->f[2].len, &r.verdict) != 0 ||
+      wire_get_num(m, 3, INT64_MAX, &r.until) != 0 || wire_get_text(m, 4, 20, &status) != 0 ||
+      wire_get_text(m, 5, 4096, &reply) != 0)
+    return -1;
+  j->told[place] = 1;
+  r.status = status.s;
+  r.reply = reply.s;
+  work_result(j, j->rcpt[place], &r);
+  return 0;
+}
+
+static int on_step(struct job *j, const struct wire_msg *m, const char **why)
+{
+  static stralloc text[5]; /* bound: 4 KiB, wire.def */
+  const char *field[5];
+
+  *why = "STEP is malformed";
+  for (size_t i = 0; i < 5; i++) {
+    if (wire_get_text(m, i + 1, 4096, &text[i]) != 0)
+      return -1;
+    field[i] = text[i].s;
+  }
+  work_step(j, field);
+  return 0;
+}
+
+static int on_finished(struct job *j, const struct wire_msg *m, const char **why)
+{
+  static stralloc outcome;
+
+  *why = "FINISHED is malformed";
+  if (wire_get_text(m, 1, 1000, &outcome) != 0)
+    return -1;
+  land(j, strcmp(outcome.s, "reported") == 0 ? NULL : outcome.s, 1);
+  return 0;
+}
+
+static int on_forgotten(uint64_t number, const struct wire_msg *m, const char **why)
+{
+  struct asked **p = &asked, *a;
+  uint64_t count;
+
+  *why = "FORGOTTEN is malformed";
+  while (*p && (*p)->number != number)
+    p = &(*p)->next;
+  if (!*p || wire_get_num(m, 1, LONG_MAX, &count) != 0)
+    return -1;
+  a = *p;
+  *p = a->next;
+  a->told(a->arg, (long)count);
+  free(a);
+  return 0;
+}
+
+static int on_message(struct chan *c, struct wire_msg *m, const char **why)
+{
+  struct spawner *s = (struct spawner *)c;
+  struct job *j;
+  uint64_t number;
+
+  *why = "not a job number";
+  if (wire_get_num(m, 0, UINT64_MAX, &number) != 0)
+    return -1;
+  if (m->type == WIRE_FORGOTTEN)
+    return on_forgotten(number, m, why);
+  j = *job_of(number);
+  *why = "no such job";
+  if (!j || &spawner[j->to->spawner] != s)
+    return -1;
+  switch (m->type) {
+  case WIRE_RESULT:
+    return on_result(j, m, why);
+  case WIRE_STEP:
+    return on_step(j, m, why);
+  default: /* WIRE_FINISHED */
+    return on_finished(j, m, why);
+  }
+}
+
+/* the spawner died: what flew there comes down, to be tried again soon */
+static void crash(struct spawner *s)
+{
+  struct asked *a;
+
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct job *j = by_number[i], *next; j; j = next) {
+      next = j->chain;
+      if (&spawner[j->to->spawner] == s)
+        land(j, "the delivering program was restarted", 0);
+    }
+  while (s == &spawner[WORK_DELIVER] && (a = asked)) {
+    asked = a->next;
+    a->told(a->arg, -1);
+    free(a);
+  }
+  s->is_full = 0;
+}
+
+static void on_closed(struct chan *c, const char *why)
+{
+  struct spawner *s = (struct spawner *)c;
+
+  if (why)
+    program_fault(s->name, why);
+  crash(s);
+}
+
+static void on_drained(struct chan *c)
+{
+  ((struct spawner *)c)->is_full = 0;
+}
+
+int spawners_channel(enum work_spawner s, int fd)
+{
+  static const struct chan_ops ops = {on_message, on_closed, on_drained};
+
+  if (chan_is_open(&spawner[s].chan)) {
+    chan_close(&spawner[s].chan);
+    crash(&spawner[s]);
+  }
+  return chan_open(&spawner[s].chan, fd, LINK_ATTEMPTS, WIRE_HIGH, &ops);
+}
+
+void spawners_forget(const char *peer, void (*told)(void *arg, long count), void *arg)
+{
+  struct asked *a = calloc(1, sizeof *a);
+  struct wire_out o;
+
+  wire_start(&o, WIRE_FORGET);
+  wire_num(&o, ++last_number);
+  wire_str(&o, peer);
+  if (!a || chan_send(&spawner[WORK_DELIVER].chan, &o, -1) != 0) {
+    free(a);
+    told(arg, -1);
+    return;
+  }
+  *a = (struct asked){asked, last_number, told, arg};
+  asked = a;
+}

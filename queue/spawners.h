@@ -1,0 +1,33 @@
+/* spawners.h - destinations, their jobs, and the programs that make attempts of them */
+#ifndef QUEUE_SPAWNERS_H
+#define QUEUE_SPAWNERS_H
+
+#include <stddef.h>
+
+#include "common/route.h"
+#include "queue/work.h"
+
+struct destination {
+  struct destination *chain;      /* by name */
+  struct destination *next_ready; /* in the round of those with jobs to start */
+  enum work_spawner spawner;
+  int is_ready;
+  size_t flying, waiting; /* jobs */
+  struct job *first, *last;
+  size_t len;
+  char nexthop[]; /* NUL-terminated */
+};
+
+/* the queue directory; before anything else */
+void spawners_open(int queue_fd);
+/* a CHANNEL from run: deliver or local (ATTEMPTS, high side) */
+int spawners_channel(enum work_spawner s, int fd);
+/* puts a job in its destination's line; j->to is set. 0, or -1 (ENOMEM). */
+int spawners_add(struct job *j, const char *nexthop, size_t len, enum work_spawner s);
+/* starts what has a place; called at the end of each turn */
+void spawners_run(void);
+/* asks deliver to forget what it remembers of a peer; told(arg, count) when it did, -1 when
+ * it cannot be asked */
+void spawners_forget(const char *peer, void (*told)(void *arg, long count), void *arg);
+
+#endif

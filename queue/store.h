@@ -1,0 +1,83 @@
+/* store.h - the queue's directories: the only code that links and unlinks messages
+ *
+ * heloise-queue-format(5). Everybody else names a message by struct store_name and gets
+ * descriptors; what form a message has on disk is known here only.
+ *
+ *   tmp/ID               being received; never acknowledged; cleared at start
+ *   new/BB/ID            committed, not yet tried
+ *   cur/BB/ID,NEXT,HOP   tried and waiting: next attempt (epoch, hex), hash of the next hop
+ *   hold/BB/ID,NEXT,HOP  waits for the administrator
+ *   drop/                from sendmail (drop.h)
+ *   corrupt/             what does not parse
+ *
+ * BB are the last two characters of the id, octal. */
+#ifndef QUEUE_STORE_H
+#define QUEUE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_ID_LEN 15
+#define STORE_NAME_MAX 64 /* room for "hold/BB/ID,NEXT,HOP" */
+
+enum store_state { STORE_NEW, STORE_CUR, STORE_HOLD, STORE_STATES };
+
+struct store_name {
+  char id[STORE_ID_LEN + 1];
+  enum store_state state;
+  uint32_t next; /* epoch; 0 in new */
+  uint32_t hop;  /* store_hop_hash(); 0: several next hops, or unknown */
+};
+
+/* makes what is missing of the directories under queue_fd, mode 0700 (drop: see sendmail(8)),
+ * and flushes them. 0, or -1 with errno. */
+int store_make(int queue_fd);
+/* flushes the directories: a start after a power cut. 0, or -1 with errno. */
+int store_settle(int queue_fd);
+
+uint32_t store_hop_hash(const char *nexthop, size_t len);
+/* whether s is a well-formed id */
+int store_is_id(const char *s, size_t len);
+const char *store_state_word(enum store_state s);
+
+/* ---- the intake's side */
+
+/* a fresh id; ids made in the same moments share a directory, so that a group is one flush */
+void store_fresh_id(char id[STORE_ID_LEN + 1]);
+/* creates tmp/ID: a descriptor open for writing, or -1 with errno */
+int store_create(int queue_fd, const char *id);
+/* forgets a message that was not committed: unlinks tmp/ID */
+void store_abandon(int queue_fd, const char *id);
+
+struct store_commit {
+  const char *id;
+  int fd;    /* of tmp/ID, everything written */
+  int error; /* 0: durable; else the errno that failed it, and it is gone */
+};
+/* makes a group durable (DURABILITY.md, sequence E): every file flushed, every file renamed
+ * into new/, every directory flushed once. Descriptors stay open. Thread-safe. */
+void store_commit(int queue_fd, struct store_commit *c, size_t n);
+/* bytes the file system has left for us; UINT64_MAX when it cannot be told */
+uint64_t store_free(int queue_fd);
+
+/* ---- the manager's and the commands' side */
+
+/* calls f for each message of a state; names that are none go to corrupt/ when `moves`. 0, or
+ * -1 with errno; stops when f returns non-zero and returns that. */
+int store_scan(int queue_fd, enum store_state s, int moves,
+               int (*f)(void *arg, const struct store_name *n), void *arg);
+/* finds a message by id in any state: 0; -1 with errno ENOENT */
+int store_find(int queue_fd, const char *id, struct store_name *n);
+/* opens a message (O_RDONLY or O_RDWR): a descriptor, or -1 with errno */
+int store_open(int queue_fd, const struct store_name *n, int flags);
+/* moves a message to another state, next attempt and hop, in one rename; updates *n. Not
+ * flushed: the old name says nothing false. 0, or -1 with errno (then *n is unchanged). */
+int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t next, uint32_t hop);
+/* the message has left the queue: unlinks it. 0, or -1 with errno. */
+int store_remove(int queue_fd, const struct store_name *n);
+/* puts a message aside in corrupt/ and logs why. 0, or -1 with errno. */
+int store_corrupt(int queue_fd, const struct store_name *n, const char *why);
+/* clears tmp/ of what an earlier run left */
+void store_sweep(int queue_fd);
+
+#endif

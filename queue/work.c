@@ -1,0 +1,562 @@
+/* work.c - messages being worked on: from due to settled
+ *
+ * Runs in the manager. Envelopes are hostile until envelope_read() took them; results were
+ * checked by spawners.c. Marks in the file come before anything else is told: a kill after a
+ * mark never repeats a delivery. */
+#include "queue/work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "common/log.h"
+#include "common/program.h"
+#include "common/retry.h"
+#include "common/settings.h"
+#include "queue/destination.h"
+#include "queue/history.h"
+#include "queue/reports.h"
+#include "queue/spawners.h"
+#include "queue/waiting.h"
+
+#define WORK_MAX 10000      /* messages being worked on */
+#define AGAIN_SOON 10      /* seconds: something on our side went wrong */
+#define AGAIN_LATER 60
+#define UNTIL_MAX (40 * 86400) /* no schedule is longer */
+
+static int queue_fd = -1;
+static struct work *works;
+static size_t working;
+
+static uint64_t now(void)
+{
+  return (uint64_t)time(NULL);
+}
+
+void work_open(int fd)
+{
+  queue_fd = fd;
+}
+
+size_t work_room(void)
+{
+  return WORK_MAX - working;
+}
+
+struct work *work_find(uint32_t handle)
+{
+  struct work *w = works;
+
+  while (w && w->handle != handle)
+    w = w->next;
+  return w;
+}
+
+static void free_work(struct work *w)
+{
+  if (w->fd >= 0)
+    close(w->fd);
+  if (w->prev)
+    w->prev->next = w->next;
+  else
+    works = w->next;
+  if (w->next)
+    w->next->prev = w->prev;
+  envelope_free(&w->e);
+  free(w->busy);
+  free(w);
+  working--;
+}
+
+/* ---- settled: what becomes of a message when no job is left */
+
+/* opens the file for marks; 0, or -1 */
+static int open_for_marks(struct work *w)
+{
+  if (w->fd < 0)
+    w->fd = store_open(queue_fd, &w->name, O_RDWR);
+  return w->fd < 0 ? -1 : 0;
+}
+
+static void mark(struct work *w, size_t i)
+{
+  if (w->e.rcpt[i].status != RCPT_TODO)
+    w->needs_flush = 1;
+  if (open_for_marks(w) != 0 || envelope_mark(w->fd, &w->e, i) != 0)
+    log_failed("queue", w->name.id, strerror(errno));
+}
+
+static void leave(struct work *w, const char *reason)
+{
+  if (!w->is_gone && store_remove(queue_fd, &w->name) != 0 && errno != ENOENT) {
+    log_failed("queue", w->name.id, strerror(errno));
+    waiting_until(w->handle, (uint32_t)now() + AGAIN_LATER);
+    free_work(w);
+    return;
+  }
+  log_finished(w->name.id, reason);
+  waiting_drop(w->handle);
+  free_work(w);
+}
+
+/* the earliest next attempt among recipients still to do, and its next hop's hash (0 when
+ * they have several) */
+static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
+{
+  static stralloc text;
+  struct nexthop h;
+  size_t todo = 0;
+
+  *next = UINT64_MAX;
+  *hop = 0;
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    const struct envelope_rcpt *r = &w->e.rcpt[i];
+    uint32_t hash;
+    if (r->status != RCPT_TODO)
+      continue;
+    if (r->next < *next)
+      *next = r->next;
+    hash = destination_of(program_table(), r->address, &h, &text, NULL) == 0
+             ? store_hop_hash(text.s, text.len)
+             : 0;
+    *hop = todo == 0 || *hop == hash ? hash : 0;
+    todo++;
+  }
+  return todo > 0;
+}
+
+static void wait_again(struct work *w, uint64_t next, uint32_t hop)
+{
+  uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
+  enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
+
+  if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
+    log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
+  if (store_move(queue_fd, &w->name, s, due, hop) != 0)
+    log_failed("queue", w->name.id, strerror(errno));
+  else
+    waiting_moved(w->handle, &w->name);
+  waiting_until(w->handle, due);
+  free_work(w);
+}
+
+/* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
+static int wants_failure(const struct envelope_rcpt *r)
+{
+  return *r->notify == 0 || strstr(r->notify, "FAILURE");
+}
+
+/* closes failed recipients that nobody will be told of; returns how many need a report */
+static size_t need_report(struct work *w)
+{
+  size_t n = 0;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    struct envelope_rcpt *r = &w->e.rcpt[i];
+    const char *why = NULL;
+    if (r->status != RCPT_FAILED)
+      continue;
+    if (w->e.flags & ENVELOPE_DOUBLE)
+      why = "a report about a report failed";
+    else if (!wants_failure(r))
+      why = "its sender asked for no failure report";
+    if (!why) {
+      n++;
+      continue;
+    }
+    log_dropped(w->name.id, r->address, why);
+    r->status = RCPT_BOUNCED;
+    mark(w, i);
+  }
+  return n;
+}
+
+static void settle(struct work *w)
+{
+  uint64_t next;
+  uint32_t hop;
+
+  if (w->jobs > 0 || w->is_reporting)
+    return;
+  if (w->is_removed) {
+    leave(w, "removed");
+    return;
+  }
+  if (need_report(w) > 0) {
+    w->is_reporting = 1;
+    reports_start(w);
+    return;
+  }
+  if (earliest(w, &next, &hop))
+    wait_again(w, next, hop);
+  else
+    leave(w, "no recipient is left");
+}
+
+void work_reported(struct work *w, int ok)
+{
+  w->is_reporting = 0;
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    if (ok && w->e.rcpt[i].status == RCPT_FAILED) {
+      w->e.rcpt[i].status = RCPT_BOUNCED;
+      mark(w, i);
+    }
+  if (ok || w->is_removed) {
+    settle(w);
+    return;
+  }
+  wait_again(w, now() + AGAIN_LATER, 0);
+}
+
+void work_remove(struct work *w)
+{
+  w->is_removed = 1;
+  settle(w);
+}
+
+/* ---- results */
+
+static void story(struct job *j, char kind, const char *const *field, size_t n)
+{
+  if (!j->work->is_gone)
+    history_line_make(&j->story, kind, now(), j->attempt, field, n);
+}
+
+static void write_story(struct work *w, const stralloc *lines)
+{
+  if (!w->is_gone && lines->len > 0 && open_for_marks(w) == 0)
+    history_append(w->fd, &w->e, lines);
+}
+
+void work_step(struct job *j, const char *const field[5])
+{
+  log_step(j->work->name.id, field[0], field[2], field[3], field[4]);
+  if (*field[0])
+    snprintf(j->host, sizeof j->host, "%s [%s]", field[0], field[1]);
+  if (j->steps++ < JOB_STEPS_MAX)
+    story(j, 's', field, 5);
+}
+
+/* how many recipients are not finished for good */
+static size_t unfinished(const struct work *w)
+{
+  size_t n = 0;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
+  return n;
+}
+
+static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
+{
+  r->status = RCPT_DONE;
+  log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
+}
+
+static void apply_failed(struct job *j, struct envelope_rcpt *r, const struct result *res)
+{
+  r->status = RCPT_FAILED;
+  log_bounced(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
+}
+
+static void apply_deferred(struct job *j, struct envelope_rcpt *r, const struct result *res)
+{
+  uint64_t t = now();
+
+  r->next = res->until > t && res->until < t + UNTIL_MAX ? res->until : t + AGAIN_LATER;
+  log_deferred(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply,
+               log_num(r->next));
+}
+
+static void (*const apply[])(struct job *, struct envelope_rcpt *, const struct result *) = {
+  [V_OK] = apply_delivered, [V_TEMP] = apply_deferred, [V_PERM] = apply_failed};
+
+void work_result(struct job *j, size_t rcpt, const struct result *res)
+{
+  struct work *w = j->work;
+  struct envelope_rcpt *r = &w->e.rcpt[rcpt];
+  char number[24];
+  const char *outcome[] = {number, verdict_word(res->verdict), res->status, j->host, res->reply};
+
+  if (r->attempts < 65535)
+    r->attempts++;
+  apply[res->verdict](j, r, res);
+  if (res->verdict == V_OK && unfinished(w) == 0) {
+    /* the last one: the file goes at once, marks and story with it */
+    w->is_gone = store_remove(queue_fd, &w->name) == 0;
+    if (w->is_gone)
+      return;
+  }
+  mark(w, rcpt);
+  snprintf(number, sizeof number, "%zu", rcpt);
+  story(j, 'o', outcome, 5);
+}
+
+static void free_job(struct job *j)
+{
+  free(j->story.s);
+  free(j->rcpt);
+  free(j->told);
+  free(j);
+}
+
+/* what a recipient without a result gets: tried again on its schedule, or soon when the
+ * attempt never began */
+static void untold(struct job *j, size_t rcpt, const char *why, int charged)
+{
+  struct work *w = j->work;
+  const char *domain = envelope_domain(w->e.rcpt[rcpt].address);
+  struct retry_message m = {.birth = w->e.created,
+                            .key = XXH3_64bits(w->name.id, STORE_ID_LEN),
+                            .tries = w->e.rcpt[rcpt].attempts + 1,
+                            .has_null_sender = !*w->e.sender,
+                            .is_local = j->to->spawner == WORK_LOCAL};
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing"};
+  struct retry schedule;
+
+  if (!charged) {
+    w->e.rcpt[rcpt].next = res.until;
+    mark(w, rcpt);
+    return;
+  }
+  retry_find(program_table(), domain, strlen(domain), &schedule);
+  res.until = retry_next(&schedule, &m, now());
+  if (res.until == 0)
+    res.verdict = V_PERM;
+  work_result(j, rcpt, &res);
+}
+
+void work_finished(struct job *j, const char *why, int charged)
+{
+  struct work *w = j->work;
+
+  for (size_t i = 0; i < j->nrcpt; i++) {
+    w->busy[j->rcpt[i]] = 0;
+    if (!j->told[i])
+      untold(j, j->rcpt[i], why, charged);
+  }
+  write_story(w, &j->story);
+  w->jobs--;
+  free_job(j);
+  settle(w);
+}
+
+/* ---- due: recipients become jobs */
+
+/* a recipient that is due, with its next hop's hash: equal hops stand together when sorted */
+struct due {
+  uint64_t hop;
+  size_t rcpt;
+};
+
+static int by_hop(const void *a, const void *b)
+{
+  const struct due *x = a, *y = b;
+
+  if (x->hop != y->hop)
+    return x->hop < y->hop ? -1 : 1;
+  return x->rcpt < y->rcpt ? -1 : x->rcpt > y->rcpt;
+}
+
+static struct job *new_job(struct work *w, const struct due *due, size_t n)
+{
+  struct job *j = calloc(1, sizeof *j);
+
+  if (!j)
+    return NULL;
+  j->work = w;
+  j->nrcpt = n;
+  j->rcpt = reallocarray(NULL, n, sizeof *j->rcpt);
+  j->told = calloc(n, 1);
+  if (!j->rcpt || !j->told) {
+    free_job(j);
+    return NULL;
+  }
+  for (size_t i = 0; i < n; i++)
+    j->rcpt[i] = due[i].rcpt;
+  j->attempt = w->e.rcpt[due[0].rcpt].attempts + 1;
+  return j;
+}
+
+static int add_job(struct work *w, const stralloc *hop, const struct due *due, size_t n)
+{
+  enum work_spawner s = strcmp(hop->s, "local") == 0 ? WORK_LOCAL : WORK_DELIVER;
+  struct job *j = new_job(w, due, n);
+
+  if (j && spawners_add(j, hop->s, hop->len, s) != 0) {
+    free_job(j);
+    j = NULL;
+  }
+  if (!j)
+    return -1;
+  w->jobs++;
+  for (size_t i = 0; i < n; i++)
+    w->busy[due[i].rcpt] = 1;
+  return 0;
+}
+
+/* a route that says no: "5.7.1 text", or a text without a code */
+static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
+{
+  static stralloc text, line; /* bound: a route's text */
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+  char number[24], *space;
+  const char *outcome[5] = {number, verdict_word(V_PERM), "5.7.1", "", ""};
+
+  if (!stralloc_copyb(&text, hop->text, hop->textlen) || !stralloc_0(&text) ||
+      !stralloc_copys(&line, ""))
+    return;
+  outcome[4] = text.s;
+  space = strchr(text.s, ' ');
+  if (strncmp(text.s, "5.", 2) == 0 && space) {
+    *space = 0;
+    outcome[2] = text.s;
+    outcome[4] = space + 1;
+  }
+  r->status = RCPT_FAILED;
+  if (r->attempts < 65535)
+    r->attempts++;
+  log_bounced(w->name.id, r->address, "error", outcome[2], outcome[4]);
+  mark(w, i);
+  snprintf(number, sizeof number, "%zu", i);
+  if (history_line_make(&line, 'o', now(), r->attempts, outcome, 5) == 0)
+    write_story(w, &line);
+}
+
+/* finds the next hop of recipient i; routes that say no or hold are dealt with here.
+ * 1: it is due at *hop; 0: it is not; -1 ENOMEM */
+static int route(struct work *w, size_t i, stralloc *text, uint64_t *hop)
+{
+  struct nexthop h;
+
+  if (destination_of(program_table(), w->e.rcpt[i].address, &h, text, NULL) != 0)
+    return -1;
+  *hop = XXH3_64bits(text->s, text->len);
+  if (h.kind == HOP_ERROR) {
+    refuse_by_route(w, i, &h);
+    return 0;
+  }
+  if (h.kind == HOP_HOLD) {
+    w->e.rcpt[i].next = WAITING_NEVER;
+    mark(w, i);
+    return 0;
+  }
+  return 1;
+}
+
+/* due[0] .. due[n-1] share a next hop: they become a job, or several. 0, or -1 (ENOMEM) */
+static int add_jobs(struct work *w, const struct due *due, size_t n, stralloc *text)
+{
+  struct nexthop h;
+  size_t limit, some;
+
+  if (destination_of(program_table(), w->e.rcpt[due[0].rcpt].address, &h, text, NULL) != 0)
+    return -1;
+  limit = h.kind == HOP_LOCAL ? 1 : settings.attempt_recipients;
+  for (; n > 0; due += some, n -= some) {
+    some = n < limit ? n : limit;
+    if (add_job(w, text, due, some) != 0)
+      return -1;
+  }
+  return 0;
+}
+
+static int make_jobs(struct work *w)
+{
+  static stralloc text; /* bound: a next hop's text */
+  struct due *due = reallocarray(NULL, w->e.nrcpt, sizeof *due);
+  uint64_t t = now();
+  size_t n = 0, same;
+  int r = due ? 0 : -1;
+
+  for (size_t i = 0; r >= 0 && i < w->e.nrcpt; i++) {
+    const struct envelope_rcpt *rcpt = &w->e.rcpt[i];
+    if (rcpt->status != RCPT_TODO || (!w->is_hurried && rcpt->next > t))
+      continue;
+    due[n].rcpt = i;
+    r = route(w, i, &text, &due[n].hop);
+    n += r == 1;
+  }
+  if (r >= 0)
+    qsort(due, n, sizeof *due, by_hop);
+  for (size_t i = 0; r >= 0 && i < n; i += same) {
+    for (same = 1; i + same < n && due[i + same].hop == due[i].hop;)
+      same++;
+    r = add_jobs(w, due + i, same, &text);
+  }
+  free(due);
+  return r < 0 ? -1 : 0;
+}
+
+/* reads the message's envelope. 0; -1 when it could not be, and what then is done is done */
+static int read_message(struct work *w, int is_unverified)
+{
+  const char *why = "cannot be opened";
+  int fd = store_open(queue_fd, &w->name, O_RDONLY);
+  int r = fd < 0 ? -1 : envelope_read(fd, &w->e, &why);
+
+  if (r == 0 && strcmp(w->e.id, w->name.id) != 0) {
+    why = "its id is not its name's";
+    errno = EBADMSG;
+    r = -1;
+  }
+  if (r == 0 && is_unverified)
+    r = envelope_verify(fd, &w->e, &why);
+  if (r != 0 && errno == EBADMSG)
+    store_corrupt(queue_fd, &w->name, why);
+  if (fd >= 0) {
+    int saved = errno;
+    close(fd);
+    errno = saved;
+  }
+  return r;
+}
+
+int work_begin(uint32_t handle)
+{
+  struct waiting *rec = waiting_at(handle);
+  struct work *w;
+
+  if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
+    return -1;
+  waiting_take(handle);
+  w->handle = handle;
+  w->fd = -1;
+  w->is_hurried = rec->is_hurried;
+  rec->is_hurried = 0;
+  waiting_name(handle, &w->name);
+  w->next = works;
+  if (works)
+    works->prev = w;
+  works = w;
+  working++;
+  if (read_message(w, rec->is_unverified) != 0) {
+    if (errno == EBADMSG || errno == ENOENT) {
+      if (errno == ENOENT)
+        log_finished(w->name.id, "its file is gone");
+      waiting_drop(handle);
+    } else {
+      log_failed("queue", w->name.id, strerror(errno));
+      waiting_until(handle, (uint32_t)now() + AGAIN_LATER);
+    }
+    free_work(w);
+    return 0;
+  }
+  rec->is_unverified = 0;
+  w->busy = calloc(w->e.nrcpt, 1);
+  if (!w->busy || make_jobs(w) != 0) {
+    if (w->jobs == 0) {
+      waiting_until(handle, (uint32_t)now() + AGAIN_SOON);
+      free_work(w);
+      return 0;
+    }
+  }
+  settle(w);
+  return 0;
+}

@@ -1,0 +1,80 @@
+/* work.h - messages being worked on: from due to settled
+ *
+ * A message that is due is opened, its recipients are grouped by next hop into jobs, jobs
+ * wait at their destination for a place, a spawner (deliver, local) makes an attempt of
+ * each, results are marked in the file as they come, and when the last job is over the
+ * message is settled: gone, waiting again, or reported to its sender first. */
+#ifndef QUEUE_WORK_H
+#define QUEUE_WORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stralloc.h>
+
+#include "common/verdict.h"
+#include "queue/envelope.h"
+#include "queue/store.h"
+
+enum work_spawner { WORK_DELIVER, WORK_LOCAL, WORK_SPAWNERS };
+
+struct destination;
+
+/* a message being worked on */
+struct work {
+  struct work *next, *prev;
+  uint32_t handle; /* waiting.h */
+  struct store_name name;
+  struct envelope e;
+  unsigned char *busy; /* per recipient: in a job */
+  size_t jobs;         /* not yet over */
+  int fd;              /* O_RDWR once something was marked, else -1 */
+  int is_hurried, is_removed, is_reporting;
+  int is_gone;         /* its file is unlinked: the last recipient was delivered */
+  int needs_flush;     /* a recipient was marked as finished */
+};
+
+#define JOB_STEPS_MAX 64 /* of one attempt that are kept */
+
+struct job {
+  struct job *next; /* at its destination */
+  struct job *chain; /* by number */
+  uint64_t number;
+  struct work *work;
+  struct destination *to;
+  size_t nrcpt;
+  size_t *rcpt; /* numbers of its recipients in the envelope */
+  unsigned char *told; /* per recipient: has a result */
+  unsigned int attempt, steps;
+  stralloc story; /* history lines, written when the job is over; bound: JOB_STEPS_MAX and nrcpt lines */
+  char host[300]; /* the last host it spoke to */
+};
+
+/* the queue directory; before anything else */
+void work_open(int queue_fd);
+/* begins with a message that is due; it leaves the waiting list's schedule. 0; -1 when too
+ * many are being worked on (it stays due). */
+int work_begin(uint32_t handle);
+/* how many may still begin */
+size_t work_room(void);
+/* the work on a message, or NULL */
+struct work *work_find(uint32_t handle);
+/* an administrator removes a message that is being worked on: it goes when its jobs end */
+void work_remove(struct work *w);
+
+/* ---- results, from spawners.c */
+
+struct result {
+  enum verdict verdict;
+  uint64_t until; /* epoch, for V_TEMP */
+  const char *status, *reply;
+};
+void work_result(struct job *j, size_t rcpt, const struct result *r);
+void work_step(struct job *j, const char *const field[5]);
+/* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
+ * counts as an attempt (it may have reached the peer). Frees j. */
+void work_finished(struct job *j, const char *why, int charged);
+/* from reports.c: the failure report is queued, or must be tried again later */
+void work_reported(struct work *w, int ok);
+
+#endif
