@@ -11,9 +11,11 @@ CFLAGS  ?= -O2 -g
 
 WARN       := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 HARDEN     := -fPIE -fstack-protector-strong -fstack-clash-protection
-ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(WARN) $(HARDEN) \
+# libowfat 0.32 declares functions that write a buffer `pure`; -Dpure= keeps the compiler
+# from believing it
+ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -Dpure= -DVERSION='"$(VERSION)"' $(WARN) $(HARDEN) \
               $(if $(SANITIZE),$(SANITIZE),-D_FORTIFY_SOURCE=2) -iquote . $(CDB_CFLAGS) $(OWFAT_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(SANITIZE) $(LDFLAGS)
 
 # tinycdb is unpacked privately on Debian, where its header and libowfat's cannot be
 # installed together; it is linked ahead of libowfat, whose cdb functions differ.
@@ -21,30 +23,39 @@ CDB_DIR    ?= build/tinycdb
 CDB_CFLAGS ?= -isystem $(CDB_DIR)/include
 CDB_LIBS   ?= $(CDB_DIR)/libcdb.a
 OWFAT_LIBS ?= -lowfat
-LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -lxxhash -lseccomp -lidn2 -lpthread
+LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address hello access verbs content retry peerwords localuser confine)
+                verdict instance address hello access verbs content header retry peerwords localuser confine json)
 MESSAGE_SRC  := queue/envelope.c queue/history.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
-COMMANDS_SRC := queue/command.c queue/inspect.c deliver/peers_command.c deliver/peers.c
+SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window)
+COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c
 
-bin_heloise_SRC             := conf/heloise.c conf/run.c conf/build.c $(COMMANDS_SRC) $(STORE_SRC)
-bin_sendmail_SRC            := queue/sendmail.c queue/submit.c queue/drop.c
-libexec_heloise-smtpd_SRC   := smtpd/smtpd.c
+CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner)
+
+bin_heloise_SRC             := conf/heloise.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection session verbtable command \
+                               verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
+                               access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
-libexec_heloise-intake_SRC  := queue/intake.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/inspect.c $(STORE_SRC)
-libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c $(MESSAGE_SRC)
-libexec_heloise-deliver_SRC := deliver/deliver.c $(ASK_SRC) $(MESSAGE_SRC)
-libexec_heloise-local_SRC   := deliver/local.c $(MESSAGE_SRC)
-libexec_heloise-resolve_SRC := resolve/resolve.c resolve/answer.c
+libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
+libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/spawners.c queue/reports.c queue/control.c \
+                               queue/inspect.c queue/destination.c $(STORE_SRC)
+libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
+libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
+                               body conn reply ehlo ladder report peers) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
+libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
+libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound
 
 PROGRAMS := $(patsubst %_SRC,%,$(filter bin_%_SRC libexec_%_SRC,$(.VARIABLES)))
 BINARIES := $(foreach p,$(PROGRAMS),$(BUILD)/$(subst _,/,$(p)))
 LINKS    := $(BUILD)/bin/mailq $(BUILD)/bin/newaliases
+SCRIPTS  := $(BUILD)/libexec/heloise-users
+MANUALS  := $(wildcard */*.[1-8]) $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -65,7 +76,7 @@ help:
 setup:
 	@CDB_DIR='$(CDB_DIR)' conf/setup
 
-programs: $(BINARIES) $(LINKS)
+programs: $(BINARIES) $(LINKS) $(SCRIPTS) $(MANUALS)
 
 check: setup
 	@$(MAKE) --no-print-directory programs units fuzzers
@@ -85,6 +96,24 @@ asan: setup
 units: $(UNITS)
 fuzzers: $(FUZZERS)
 
+# as root and without DESTDIR it makes the users too, and sendmail setgid hldrop; a package
+# does both when it is installed
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec
+	install -m 755 $(BUILD)/bin/heloise $(BUILD)/bin/sendmail $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(filter $(BUILD)/libexec/%,$(BINARIES) $(SCRIPTS)) $(DESTDIR)$(PREFIX)/libexec
+	ln -sf sendmail $(DESTDIR)$(PREFIX)/bin/mailq
+	ln -sf sendmail $(DESTDIR)$(PREFIX)/bin/newaliases
+	for m in $(MANUALS); do \
+	  install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; \
+	done
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then \
+	  $(PREFIX)/libexec/heloise-users && chgrp hldrop $(PREFIX)/bin/sendmail && \
+	  chmod 2755 $(PREFIX)/bin/sendmail; \
+	else \
+	  echo 'not done: as root, PREFIX/libexec/heloise-users; sendmail group hldrop, mode 2755'; \
+	fi
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -101,7 +130,8 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo 'CC $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # what tests link: everything but the files with a main()
 MAINS   := conf/heloise.c $(foreach p,$(filter-out bin_heloise,$(PROGRAMS)),$(firstword $($(p)_SRC)))
@@ -109,27 +139,50 @@ TESTED  := $(sort $(COMMON_SRC) $(foreach p,$(PROGRAMS),$($(p)_SRC)))
 $(BUILD)/tests/tested.a: $$(call objects,$$(filter-out $$(MAINS),$$(TESTED)))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(BUILD)/common.a: $(call objects,$(COMMON_SRC))
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(BINARIES): $(BUILD)/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/common.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
 
 $(LINKS): $(BUILD)/bin/sendmail
-	ln -sf sendmail $@
+	@ln -sf sendmail $@
+
+WRAP_test_localuser := -Wl,--wrap=getpwnam_r
+WRAP_test_local := -Wl,--wrap=program_table
+WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
+
+$(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+# heloise init carries the default tables in itself
+$(BUILD)/obj/conf/defaults.o: $(wildcard conf/default/*)
+
+$(BUILD)/obj/conf/manual: $(BUILD)/obj/conf/manual.o $(BUILD)/common.a
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7: $(BUILD)/obj/conf/manual
+	@mkdir -p $(@D)
+	@$< $(basename $(patsubst heloise-%,%,$(@F))) >$@.new
+	@mv $@.new $@
 
 $(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound $(LIBS)
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound $(LIBS)
 
 # a fuzz harness replays its corpus here; `make fuzz` builds it with libFuzzer instead
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
 
 SECONDS ?= 60
 fuzz: setup
@@ -139,8 +192,9 @@ fuzz: setup
 libfuzzers: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
-	$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@echo 'LD $@'
+	@$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup programs check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup programs install check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stralloc.h>
 
-#define ADDRESS_LOCAL_MAX 64   /* RFC 5321 4.5.3.1.1 */
+#define ADDRESS_LOCAL_MAX 255  /* RFC 5321 4.5.3.1.1 promises 64; rewritten senders (SRS, VERP) need more */
 #define ADDRESS_DOMAIN_MAX 255 /* RFC 5321 4.5.3.1.2 */
-#define ADDRESS_MAX 320
+#define ADDRESS_MAX 320        /* of both together */
 
 struct address {
   stralloc text;       /* "local@domain" or "local" or "" (null path); domain in lower case, local

@@ -187,9 +187,11 @@ static void ready(struct loop_handler *h, int fd, int events)
 {
   struct chan *c = (struct chan *)h;
 
-  if (c->fd == fd && (events & LOOP_READ))
+  if (c->fd != fd)
+    return;
+  if (events & LOOP_READ) /* the loop gives one event at a time, and closed() may free c */
     receive(c);
-  if (c->fd == fd && (events & LOOP_WRITE))
+  else
     transmit(c);
 }
 

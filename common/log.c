@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <fmt.h>
+#include "common/units.h"
 
 #define VALUE_MAX 1024 /* bytes of one value that are logged */
 
@@ -27,11 +27,11 @@ int log_escape(stralloc *out, const char *s, size_t len)
 
 const char *log_num(uint64_t v)
 {
-  static char buf[4][24];
+  static char buf[4][UNITS_DIGITS];
   static unsigned int turn;
   char *b = buf[turn++ % 4];
 
-  b[fmt_ulonglong(b, v)] = 0;
+  units_digits(b, v);
   return b;
 }
 

@@ -139,7 +139,8 @@ int loop_timer_in(struct loop_timer *t, uint64_t ms)
 
 static void fire_due(void)
 {
-  while (heap_len > 0 && heap[0]->at <= now_ms) {
+  /* at most as many as were armed: one that rearms itself at once waits for the next turn */
+  for (size_t n = heap_len; n > 0 && heap_len > 0 && heap[0]->at <= now_ms; n--) {
     struct loop_timer *t = heap[0];
     loop_timer_stop(t);
     t->fire(t);

@@ -80,7 +80,7 @@ int route_parse(const char *value, size_t len, const char *domain, size_t domain
   if (len == 2 && memcmp(value, "mx", 2) == 0) {
     hop->kind = HOP_MX;
     *why = "the domain is no host name";
-    return copy_host(hop, domain, domainlen);
+    return memchr(domain, ':', domainlen) ? -1 : named(hop, domain, domainlen);
   }
   if (starts(value, len, "error:", &skip)) {
     hop->kind = HOP_ERROR;
@@ -98,14 +98,14 @@ int route_parse(const char *value, size_t len, const char *domain, size_t domain
     return bracketed(hop, value, len);
   }
   hop->kind = HOP_MX;
-  if (len && !strchr("0123456789", value[0]))
+  if (len && value[0] && strchr("0123456789:", value[0]))
     *why = "expected mx, [host]:port, host:port, error:TEXT or hold; an address stands in [brackets]";
   return memchr(value, ' ', len) || memchr(value, '\t', len) ? -1 : named(hop, value, len);
 }
 
 static int cat_port(stralloc *out, uint16_t port)
 {
-  return port == 0 || (stralloc_cats(out, ":") && stralloc_catulong(out, port)) ? 0 : -1;
+  return port == 0 || (stralloc_cats(out, ":") && units_format_number(out, port) == 0) ? 0 : -1;
 }
 
 int nexthop_format(stralloc *out, const struct nexthop *hop)

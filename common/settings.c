@@ -161,10 +161,10 @@ static int cat_bounds(stralloc *out, const struct setting *s)
     if (i && !stralloc_cats(out, " to "))
       return -1;
     if (strcmp(s->type, "DURATION") != 0) {
-      if (!stralloc_catulong0(out, (unsigned long)bound[i], 0))
+      if (units_format_number(out, bound[i]) != 0)
         return -1;
     } else if (bound[i] % 1000) {
-      if (!stralloc_catulong0(out, (unsigned long)bound[i], 0) || !stralloc_cats(out, "ms"))
+      if (units_format_number(out, bound[i]) != 0 || !stralloc_cats(out, "ms"))
         return -1;
     } else if (units_format_duration(out, bound[i] / 1000) != 0) {
       return -1;

@@ -27,7 +27,7 @@ struct settings {
 #undef SETTING
 };
 
-/* the settings in force; defaults until settings_load() */
+/* the settings in force; all zero until settings_load() */
 extern struct settings settings;
 
 /* loads all settings from the compiled tables. 0; or -1 with *bad naming the setting

@@ -122,9 +122,9 @@ int table_get(const struct table *t, const char *name, const char *key, size_t l
 int table_domain(const struct table *t, const char *name, const char *domain, size_t len,
                  struct table_value *v)
 {
-  char lower[256];
+  char lower[256] = "";
 
-  if (len >= sizeof lower)
+  if (len == 0 || len >= sizeof lower)
     return table_get(t, name, "*", 1, v);
   for (size_t i = 0; i < len; i++)
     lower[i] = domain[i] >= 'A' && domain[i] <= 'Z' ? (char)(domain[i] + 32) : domain[i];

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <fmt.h>
-
 struct unit {
   const char *name;
   uint64_t factor;
@@ -32,6 +30,21 @@ int units_number(const char *s, size_t len, uint64_t *n)
   }
   *n = v;
   return 0;
+}
+
+size_t units_digits(char out[UNITS_DIGITS], uint64_t v)
+{
+  char reversed[UNITS_DIGITS];
+  size_t n = 0, len;
+
+  do
+    reversed[n++] = (char)('0' + v % 10);
+  while ((v /= 10) > 0);
+  len = n;
+  for (size_t i = 0; i < len; i++)
+    out[i] = reversed[--n];
+  out[len] = 0;
+  return len;
 }
 
 static size_t span(const char *s, size_t len, int digits)
@@ -96,6 +109,13 @@ int units_size(const char *s, size_t len, uint64_t *bytes)
   return sum(size_units, s, len, INT64_MAX, bytes);
 }
 
+int units_format_number(stralloc *out, uint64_t v)
+{
+  char digits[UNITS_DIGITS];
+
+  return stralloc_catb(out, digits, units_digits(digits, v)) ? 0 : -1;
+}
+
 int units_format_duration(stralloc *out, uint64_t seconds)
 {
   static const struct {
@@ -105,11 +125,11 @@ int units_format_duration(stralloc *out, uint64_t seconds)
   int some = 0;
 
   for (size_t i = 0; i < 4; i++) {
-    char buf[FMT_ULONG + 1];
+    char buf[UNITS_DIGITS + 1];
     size_t n;
     if (seconds < parts[i].s && !(i == 3 && !some))
       continue;
-    n = fmt_ulonglong(buf, seconds / parts[i].s);
+    n = units_digits(buf, seconds / parts[i].s);
     buf[n++] = parts[i].name;
     if (!stralloc_catb(out, buf, n))
       return -1;

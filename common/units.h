@@ -15,7 +15,14 @@ int units_duration_ms(const char *s, size_t len, uint64_t *ms);
 int units_size(const char *s, size_t len, uint64_t *bytes);
 /* plain decimal digits; 0, or -1 */
 int units_number(const char *s, size_t len, uint64_t *n);
+/* writes v in decimal, NUL-terminated, into UNITS_DIGITS bytes; returns its length.
+ * libowfat 0.32 declares its fmt_ulong() and the like pure, so that a compiler may take their
+ * writing away. */
+#define UNITS_DIGITS 24
+size_t units_digits(char out[UNITS_DIGITS], uint64_t v);
 
+/* appends v in decimal; 0, or -1 (ENOMEM). libowfat 0.32's stralloc_catulong() appends garbage. */
+int units_format_number(stralloc *out, uint64_t v);
 /* appends "2h30m"; 0, or -1 (ENOMEM) */
 int units_format_duration(stralloc *out, uint64_t seconds);
 /* appends RFC 3339 UTC, "2026-01-31T09:00:00Z" */

@@ -7,8 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <fmt.h>
-#include <scan.h>
+#include "common/units.h"
 
 static const struct {
   const char *low, *high;
@@ -73,14 +72,29 @@ void wire_str(struct wire_out *o, const char *s)
 void wire_num(struct wire_out *o, uint64_t v)
 {
   if (o->n < WIRE_FIELDS)
-    wire_bytes(o, o->digits[o->n], fmt_ulonglong(o->digits[o->n], v));
+    wire_bytes(o, o->digits[o->n], units_digits(o->digits[o->n], v));
   else
     o->n++;
 }
 
+/* as fmt_netstring(), which Debian's libowfat 0.32 has without the length (units_digits() says
+ * why) */
+static size_t put_netstring(char *out, const char *s, size_t len)
+{
+  char digits[UNITS_DIGITS];
+  size_t n = units_digits(digits, len);
+
+  memcpy(out, digits, n);
+  out[n++] = ':';
+  if (len > 0) /* an empty field may be NULL */
+    memcpy(out + n, s, len);
+  out[n + len] = ',';
+  return n + len + 1;
+}
+
 int wire_encode(const struct wire_out *o, stralloc *out)
 {
-  char digits[FMT_ULONG];
+  char digits[UNITS_DIGITS];
   size_t need = 8, n;
 
   if (o->n < types[o->type].min || o->n > types[o->type].max) {
@@ -97,9 +111,9 @@ int wire_encode(const struct wire_out *o, stralloc *out)
     errno = ENOMEM;
     return -1;
   }
-  n = fmt_netstring(out->s, digits, fmt_ulong(digits, o->type));
+  n = put_netstring(out->s, digits, units_digits(digits, o->type));
   for (size_t i = 0; i < o->n; i++)
-    n += fmt_netstring(out->s + n, o->f[i].s, o->f[i].len);
+    n += put_netstring(out->s + n, o->f[i].s, o->f[i].len);
   out->len = n;
   return 0;
 }

@@ -1,7 +1,7 @@
 /* wire.h - what passes between programs
  *
  * Programs talk over socket pairs of type SOCK_SEQPACKET: one packet is one
- * message. A message is a row of netstrings (fmt_netstring of libowfat): first
+ * message. A message is a row of netstrings (as libowfat's scan_netstring reads them): first
  * the type's number, then its fields. wire.def lists every link, who is on it,
  * and every message with its fields and bounds; nothing else is legal, and
  * wire_decode() refuses it. What a decoded field means is still for the
@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stralloc.h>
+
+#include "common/units.h"
 
 #define WIRE_VERSION 1
 #define WIRE_FIELDS 16
@@ -58,7 +60,7 @@ struct wire_out {
   enum wire_type type;
   size_t n;
   struct wire_field f[WIRE_FIELDS];
-  char digits[WIRE_FIELDS][24];
+  char digits[WIRE_FIELDS][UNITS_DIGITS];
 };
 
 const char *wire_name(enum wire_type t);

@@ -14,9 +14,12 @@
 
 #include <xxhash.h>
 
+#include "common/units.h"
+
 #define MARK_AT 2    /* where the changing part of a recipient's line begins */
 #define MARK_LEN 15  /* "S AAAA NNNNNNNN" */
 #define RCPT_FIRST "T 0000 00000000"
+#define RCPT_MIN 24 /* bytes of the shortest recipient's line: "r T 0000 00000000 - - a" */
 #define CHUNK (128 * 1024)
 
 struct letter {
@@ -215,7 +218,7 @@ static int parse_rcpt(char *line, struct envelope_rcpt *r)
   uint64_t attempts;
   char *rest;
 
-  if (strlen(line) < MARK_AT + MARK_LEN + 6 || line[0] != 'r' || line[1] != ' ' ||
+  if (strlen(line) < RCPT_MIN - 1 || line[0] != 'r' || line[1] != ' ' ||
       !is_status(line[2]) || line[3] != ' ' || line[8] != ' ' || line[17] != ' ' ||
       hex(line + 4, 4, &attempts) != 0 || hex(line + 9, 8, &r->next) != 0)
     return -1;
@@ -234,7 +237,8 @@ static int parse_rcpts(struct cursor *c, struct envelope *e)
 
   for (char *p = c->s; p < c->end; p++)
     lines += *p == '\n';
-  if (lines < 2) /* one recipient and the empty line at least */
+  /* one recipient and the empty line at least; no more room than real lines need */
+  if (lines < 2 || lines - 1 > (size_t)(c->end - c->s) / RCPT_MIN)
     return -1;
   e->rcpt = calloc(lines - 1, sizeof *e->rcpt);
   if (!e->rcpt)
@@ -267,14 +271,12 @@ static int is_ret(const char *s)
 static int parse_lines(struct cursor *c, struct envelope *e)
 {
   const char *created, *flags;
-  char *end;
 
   if (!(e->id = value(c, 'i')) || !(created = value(c, 't')) || !(e->sender = value(c, 's')) ||
       !(e->envid = value(c, 'v')) || !(e->ret = value(c, 'd')) || !(flags = value(c, 'o')) ||
       !(e->client = value(c, 'c')) || !(e->helo = value(c, 'h')) || !(e->protocol = value(c, 'p')))
     return -1;
-  e->created = strtoull(created, &end, 10);
-  if (!*created || *end || strlen(created) > 12 || *created == '-' || *created == '+')
+  if (strlen(created) > 12 || units_number(created, strlen(created), &e->created) != 0)
     return -1;
   if (!is_id(e->id) || !is_ret(e->ret) || envelope_flags_read(flags, strlen(flags), &e->flags) != 0)
     return -1;

@@ -23,8 +23,8 @@ int history_line_make(stralloc *out, char kind, uint64_t now, unsigned int attem
 {
   char start[2] = {kind, '\t'};
 
-  if (!stralloc_catb(out, start, 2) || !stralloc_catulong(out, (unsigned long)now) ||
-      !stralloc_cats(out, "\t") || !stralloc_catulong(out, attempt))
+  if (!stralloc_catb(out, start, 2) || units_format_number(out, now) != 0 ||
+      !stralloc_cats(out, "\t") || units_format_number(out, attempt) != 0)
     return -1;
   for (size_t i = 0; i < n; i++) {
     size_t len = strnlen(field[i], FIELD_MAX_BYTES);
@@ -34,34 +34,51 @@ int history_line_make(stralloc *out, char kind, uint64_t now, unsigned int attem
   return stralloc_cats(out, "\n") ? 0 : -1;
 }
 
-/* keeps the newer half of the history, from a line's start on */
-static int forget_older_half(int fd, off_t at, off_t size)
+/* where the lines begin that fit into the last `max` of len bytes */
+static size_t newest(const char *s, size_t len, size_t max)
 {
-  size_t len = (size_t)(size - at), keep;
-  char *buf = malloc(len), *nl;
-  ssize_t n = buf ? pread(fd, buf, len, at) : -1;
-  int r = -1;
+  const char *nl;
 
-  if (n == (ssize_t)len) {
-    nl = memchr(buf + len / 2, '\n', len - len / 2);
-    keep = nl ? (size_t)(buf + len - (nl + 1)) : 0;
-    if (keep == 0 || pwrite(fd, nl + 1, keep, at) == (ssize_t)keep)
-      r = ftruncate(fd, at + (off_t)keep);
+  if (len <= max)
+    return 0;
+  nl = memchr(s + (len - max - 1), '\n', max + 1);
+  return nl ? (size_t)(nl + 1 - s) : len;
+}
+
+/* keeps the newest lines, at most `max` bytes of them; the file's new end, or -1 */
+static off_t forget_older(int fd, off_t at, off_t size, size_t max)
+{
+  size_t len = (size_t)(size - at), from, keep;
+  char *buf = malloc(len);
+  off_t end = -1;
+
+  if (buf && pread(fd, buf, len, at) == (ssize_t)len) {
+    from = newest(buf, len, max);
+    keep = len - from;
+    if ((keep == 0 || pwrite(fd, buf + from, keep, at) == (ssize_t)keep) &&
+        ftruncate(fd, at + (off_t)keep) == 0)
+      end = at + (off_t)keep;
   }
   free(buf);
-  return r;
+  return end;
 }
 
 int history_append(int fd, const struct envelope *e, const stralloc *lines)
 {
+  size_t from = newest(lines->s, lines->len, HISTORY_MAX / 2), len = lines->len - from;
   struct stat st;
+  off_t end;
 
-  if (fstat(fd, &st) != 0 || st.st_size < e->history_at)
+  if (fstat(fd, &st) != 0)
     return -1;
-  if (st.st_size - e->history_at + (off_t)lines->len > HISTORY_MAX &&
-      (forget_older_half(fd, e->history_at, st.st_size) != 0 || fstat(fd, &st) != 0))
+  end = st.st_size;
+  if (end < e->history_at) {
+    errno = EBADMSG;
     return -1;
-  return pwrite(fd, lines->s, lines->len, st.st_size) == (ssize_t)lines->len ? 0 : -1;
+  }
+  if (end - e->history_at + (off_t)len > HISTORY_MAX)
+    end = forget_older(fd, e->history_at, end, HISTORY_MAX / 2);
+  return end >= 0 && pwrite(fd, lines->s + from, len, end) == (ssize_t)len ? 0 : -1;
 }
 
 /* cuts one line (without its newline, NUL-terminated) into fields; 0, or -1 when it is none */
@@ -92,7 +109,7 @@ static int parse_line(char *s, struct history_line *l)
 static int is_printable(const char *s)
 {
   for (; *s; s++)
-    if ((unsigned char)*s < 32 && *s != '\t')
+    if (((unsigned char)*s < 32 && *s != '\t') || (unsigned char)*s >= 127)
       return 0;
   return 1;
 }

@@ -19,7 +19,7 @@
 
 #define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
 
-static int queue_fd = -1, control_fd = -1;
+static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
 static struct loop_timer timer;
 
@@ -130,6 +130,8 @@ static int take_dir(const char *name, int fd)
 {
   if (strcmp(name, "queue") == 0)
     queue_fd = fd;
+  if (strcmp(name, "libexec") == 0) /* bounces are started from there */
+    libexec_fd = fd;
   return 0;
 }
 
@@ -157,9 +159,11 @@ static int take_channel(const char *peer, int fd)
 
 static int start(void)
 {
+  int dirs[2] = {queue_fd, libexec_fd};
+
   if (queue_fd < 0 || store_settle(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
-  if (confine_program("queue", &queue_fd, 1) != 0)
+  if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;
   work_open(queue_fd);
   spawners_open(queue_fd);

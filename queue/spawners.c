@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "common/units.h"
 
 #define CHAINS 4096
 
@@ -157,8 +158,8 @@ static int cat_ranges(stralloc *out, const struct job *j)
     size_t end = i + 1;
     while (end < j->nrcpt && j->rcpt[end] == j->rcpt[end - 1] + 1)
       end++;
-    if ((i > 0 && !stralloc_cats(out, ",")) || !stralloc_catulong(out, j->rcpt[i]) ||
-        (end > i + 1 && (!stralloc_cats(out, "-") || !stralloc_catulong(out, j->rcpt[end - 1]))))
+    if ((i > 0 && !stralloc_cats(out, ",")) || units_format_number(out, j->rcpt[i]) != 0 ||
+        (end > i + 1 && (!stralloc_cats(out, "-") || units_format_number(out, j->rcpt[end - 1]) != 0)))
       return -1;
     i = end;
   }

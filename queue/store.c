@@ -262,8 +262,7 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
 
 /* ---- the manager's side */
 
-/* moves what stands under `path` to corrupt/, under a name that is free there */
-static int put_aside(int queue_fd, const char *path, const char *why)
+int store_put_aside(int queue_fd, const char *path, const char *why)
 {
   const char *base = strrchr(path, '/');
   char to[STORE_NAME_MAX + 300];
@@ -304,7 +303,7 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
     } else if (moves) {
       char whole[STORE_NAME_MAX + 256];
       snprintf(whole, sizeof whole, "%s/%s", path, d->d_name);
-      put_aside(queue_fd, whole, "not the name of a message");
+      store_put_aside(queue_fd, whole, "not the name of a message");
     }
   }
   closedir(dir);
@@ -400,7 +399,7 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
   char path[STORE_NAME_MAX];
 
   path_of(path, n);
-  return put_aside(queue_fd, path, why);
+  return store_put_aside(queue_fd, path, why);
 }
 
 void store_sweep(int queue_fd)

@@ -77,6 +77,9 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
 int store_remove(int queue_fd, const struct store_name *n);
 /* puts a message aside in corrupt/ and logs why. 0, or -1 with errno. */
 int store_corrupt(int queue_fd, const struct store_name *n, const char *why);
+/* moves what stands under `path` (relative to the queue) to corrupt/, under a name that is free
+ * there, and logs why. 0, or -1 with errno. */
+int store_put_aside(int queue_fd, const char *path, const char *why);
 /* clears tmp/ of what an earlier run left */
 void store_sweep(int queue_fd);
 

@@ -183,7 +183,7 @@ uint32_t waiting_add(const struct store_name *n)
   slot[h].chain = *b;
   *b = h;
   count++;
-  waiting_until(h, n->next);
+  waiting_until(h, n->state == STORE_HOLD ? WAITING_NEVER : n->next);
   return h;
 }
 

@@ -27,7 +27,8 @@ struct waiting {
 /* handles stay valid until waiting_drop(); pointers only until the next waiting_add() */
 struct waiting *waiting_at(uint32_t handle);
 uint32_t waiting_find(const char *id);
-/* adds a message, due at n->next. A known id gives its handle and changes nothing.
+/* adds a message, due at n->next, one on hold never. A known id gives its handle and
+ * changes nothing.
  * WAITING_NONE when memory is out. */
 uint32_t waiting_add(const struct store_name *n);
 void waiting_drop(uint32_t handle);

@@ -25,6 +25,23 @@ enum ask_security { ASK_INSECURE, ASK_SECURE, ASK_BOGUS };
 /* words on the wire, in the order of the enums: "ok", "nodata", "nxdomain", "failed" */
 const char *ask_status_word(enum ask_status s);
 
+/* one question and its answer; a struct of zeroes with name and type set is one to ask */
+struct ask_question {
+  const char *name; /* a host name in A-labels */
+  const char *type; /* "A", "AAAA", "MX", "TLSA", "TXT", "PTR" */
+  enum ask_status status;
+  enum ask_security security;
+  uint32_t ttl;
+  stralloc canonical; /* the name after CNAMEs, as the resolver wrote it */
+  stralloc records;   /* to be read with answer.h; bound: ANSWER_RECORDS_MAX */
+};
+
+/* asks n questions (at most ASK_AT_ONCE) at once and waits for all answers, timeout_ms in
+ * all. What got no answer is ASK_FAILED. */
+#define ASK_AT_ONCE 8
+void ask_all(int sock, struct ask_question *q, size_t n, int timeout_ms);
+void ask_free(struct ask_question *q, size_t n);
+
 #define MX_HOSTS_MAX 100 /* of a larger answer the best-preference hosts are kept */
 #define MX_ADDRESSES_MAX 20
 

@@ -1,0 +1,49 @@
+/* confine.h - what a program gives up before it meets hostile bytes
+ *
+ * confine.c holds one table: a row per program says which groups of system calls it loses
+ * (seccomp), what it may still open (Landlock), and its limits. All of it is inherited by
+ * children and survives exec. */
+#ifndef COMMON_CONFINE_H
+#define COMMON_CONFINE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* called in start(), before threads are made: limits, undumpable, no new privileges,
+ * Landlock, seccomp, as the program's row says. name is the program's without "heloise-":
+ * "smtpd", "auth", "intake", "queue", "bounce", "deliver", "local", "resolve".
+ * dirs are directory descriptors beneath which files may still be opened, made and removed
+ * (NULL, 0 for none); files that are open already stay usable.
+ * 0, or -1 with errno: the program must not go on then. A kernel without Landlock is no
+ * error (`heloise run` warns). */
+int confine_program(const char *name, const int *dirs, size_t n);
+
+/* for the spawner of attempts, in start() after confine_program(): makes ready what
+ * confine_attempt() puts in force, so that a fork stays cheap. 0, or -1 with errno. */
+int confine_attempt_prepare(void);
+/* in an attempt, before it closes descriptors and before it reads a byte from the network:
+ * from here on it can make IP sockets, use what it has open, and nothing else: no files,
+ * fork, signals to others or listening. 0, or -1 with errno (leave then). */
+int confine_attempt(void);
+
+/* who a program runs as */
+#define CONFINE_GROUPS 32
+struct confine_ids {
+  uid_t uid;
+  gid_t gid;
+  gid_t groups[CONFINE_GROUPS];
+  int ngroups;
+};
+/* the ids of a user by name: 0; -1 with errno, ENOENT when there is no such user */
+int confine_ids_find(const char *user, struct confine_ids *ids);
+/* becomes that user for good, as root. 0, or -1 with errno. */
+int confine_become(const struct confine_ids *ids);
+
+/* no core files, not dumpable, not to be traced */
+void confine_secrecy(void);
+/* raises the limit of open descriptors to n, or as near as it may go */
+void confine_descriptors(unsigned long n);
+/* whether this kernel has Landlock */
+int confine_has_landlock(void);
+
+#endif

@@ -1,0 +1,88 @@
+/* peerwords.c - values of table `peers`: how the administrator wants a peer spoken to
+ *
+ * Pure. */
+#include "common/peerwords.h"
+
+#include <string.h>
+
+#include "common/verbs.h"
+
+static int is_blank(char c)
+{
+  return c == ' ' || c == '\t';
+}
+
+static int is_word(const char *s, size_t len, const char *word)
+{
+  return strlen(word) == len && memcmp(s, word, len) == 0;
+}
+
+static int is_number(const char *s, size_t len)
+{
+  for (size_t i = 0; i < len; i++)
+    if (s[i] < '0' || s[i] > '9')
+      return 0;
+  return len > 0;
+}
+
+static int parse_word(const char *s, size_t len, struct peerwords *w)
+{
+  enum verb_number n;
+
+  if (is_word(s, len, "helo"))
+    w->says_helo = 1;
+  else if (is_word(s, len, "ehlo"))
+    w->says_ehlo = 1;
+  else if (len > 3 && memcmp(s, "no-", 3) == 0 && verb_find_word(s + 3, len - 3, &n) == 0)
+    w->off |= 1U << n;
+  else
+    return -1;
+  return 0;
+}
+
+int peerwords_parse(const char *value, size_t len, struct peerwords *w, const char **why)
+{
+  size_t at = 0, words = 0;
+
+  memset(w, 0, sizeof *w);
+  if (is_number(value, len))
+    return verbs_parse(value, len, &w->off, NULL, why);
+  *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-size, no-dsn ...) or a "
+         "decimal mask of verbs to use";
+  while (at < len) {
+    size_t end = at;
+    while (end < len && !is_blank(value[end]))
+      end++;
+    if (end > at && (words++, parse_word(value + at, end - at, w)) != 0)
+      return -1;
+    at = end + 1;
+  }
+  if (words == 0)
+    return -1;
+  *why = "helo and ehlo contradict each other";
+  return w->says_helo && w->says_ehlo ? -1 : 0;
+}
+
+static int find(const struct table *t, const struct ip *ip, uint16_t port, const char *host,
+                struct table_value *v)
+{
+  struct table_value all = {0};
+  char key[IP_PORT_TEXT];
+
+  if (table_get(t, "peers", key, ip_port_format(key, ip, port), v))
+    return 1;
+  table_get(t, "peers", "*", 1, &all);
+  if (table_net(t, "peers", "", ip, v) && v->s != all.s)
+    return 1;
+  return table_domain(t, "peers", host, strlen(host), v);
+}
+
+void peerwords_find(const struct table *t, const struct ip *ip, uint16_t port, const char *host,
+                    struct peerwords *w)
+{
+  struct table_value v;
+  const char *why;
+
+  if (!find(t, ip, port, host ? host : "", &v) || peerwords_parse(v.s, v.len, w, &why) != 0)
+    memset(w, 0, sizeof *w);
+}

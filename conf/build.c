@@ -1,0 +1,251 @@
+/* build.c - `heloise check` and `build`: control tables to one cdb file, all or nothing
+ *
+ * Runs in `heloise`, as the caller. Programs in service have the old file open and keep it
+ * until `heloise reload`; the new one takes its name only when it is complete and flushed. */
+#include "conf/build.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/settings.h"
+#include "common/table.h"
+#include "common/verdict.h"
+#include "conf/lines.h"
+#include "conf/tabletypes.h"
+
+#define FRESH "." INSTANCE_TABLES ".new"
+
+struct builder {
+  struct table_maker *maker;
+  struct build_report *report;
+  const char *label;
+  stralloc why;
+  struct tablekey key;
+};
+
+/* label/table:line: text; line 0: without a number */
+static void complain(struct build_report *r, const char *label, const char *table,
+                     unsigned int line, const char *text)
+{
+  stralloc *t = &r->text;
+
+  if (stralloc_cats(t, label) && stralloc_cats(t, "/") && stralloc_cats(t, table) &&
+      (line == 0 || (stralloc_cats(t, ":") && stralloc_cats(t, log_num(line)))) &&
+      stralloc_cats(t, ": ") && stralloc_cats(t, text))
+    stralloc_cats(t, "\n");
+}
+
+static void fault(struct builder *b, const char *table, unsigned int line, const char *text)
+{
+  b->report->errors++;
+  complain(b->report, b->label, table, line, text);
+}
+
+static int store(struct builder *b, const struct tabletype *t, const struct line *l)
+{
+  const struct tablekey *k = &b->key;
+
+  if (k->is_net)
+    return table_maker_add_net(b->maker, t->name, k->prefix, &k->net, l->value, l->valuelen);
+  return table_maker_add(b->maker, t->name, k->text.s, k->text.len, l->value, l->valuelen);
+}
+
+/* 0; -1 with errno when the file cannot be written */
+static int take_line(struct builder *b, const struct tabletype *t, const struct line *l)
+{
+  const char *why;
+  int r;
+
+  b->key.is_net = 0;
+  b->key.prefix = "";
+  if (t->key(l->key, l->keylen, &b->key, &why) != 0) {
+    fault(b, t->name, l->number, why);
+    return 0;
+  }
+  if (t->value(&b->key, l->value, l->valuelen, &b->why) != 0) {
+    if (!stralloc_0(&b->why))
+      return -1;
+    fault(b, t->name, l->number, b->why.s);
+    return 0;
+  }
+  r = store(b, t, l);
+  if (r > 0)
+    fault(b, t->name, l->number, "expected each key once; this one stands on an earlier line");
+  return r < 0 ? -1 : 0;
+}
+
+static int take_table(struct builder *b, int dirfd, const struct tabletype *t)
+{
+  stralloc text = {0};
+  struct lines ls;
+  struct line l;
+  const char *why;
+  int r = 0, got;
+
+  if (lines_read(dirfd, t->name, &text) != 0) {
+    if (errno != ENOENT)
+      fault(b, t->name, 0, strerror(errno));
+    stralloc_free(&text);
+    return 0;
+  }
+  lines_start(&ls, &text);
+  while (r == 0 && (got = lines_next(&ls, &l, &why)) != 0) {
+    if (got < 0)
+      fault(b, t->name, l.number, why);
+    else if (l.keylen > 0)
+      r = take_line(b, t, &l);
+  }
+  stralloc_free(&text);
+  return r;
+}
+
+/* what must be there for the whole to make sense */
+static void judge_whole(struct builder *b, int fd)
+{
+  struct table *t = table_open(fd);
+  struct table_value v;
+
+  for (size_t i = 0; t && i < settings_count(); i++) {
+    const struct setting *s = settings_row(i);
+    if (s->value || table_get(t, "settings", s->name, strlen(s->name), &v))
+      continue;
+    if (stralloc_copys(&b->why, "expected a line for ") && stralloc_cats(&b->why, s->name) &&
+        stralloc_cats(&b->why, ": ") && stralloc_cats(&b->why, s->help) && stralloc_0(&b->why))
+      fault(b, "settings", 0, b->why.s);
+  }
+  table_close(t);
+}
+
+static int is_leftover(const char *name)
+{
+  static const char *const ends[] = {"~", ".cdb", ".bak", ".orig", ".old", ".new", ".save", ".swp"};
+  size_t len = strlen(name);
+
+  if (name[0] == '.' || name[0] == '#')
+    return 1;
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+    if (len > strlen(ends[i]) && strcmp(name + len - strlen(ends[i]), ends[i]) == 0)
+      return 1;
+  return strstr(name, ".dpkg-") != NULL;
+}
+
+/* a misspelt name must not be a table that quietly does nothing */
+static void warn_strangers(const struct builder *b, int dirfd)
+{
+  int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  const struct dirent *e;
+
+  if (!d)
+    return;
+  while ((e = readdir(d)))
+    if (!is_leftover(e->d_name) && !tabletypes_find(e->d_name))
+      complain(b->report, b->label, e->d_name, 0, "warning: no table has this name; it is not read");
+  closedir(d);
+}
+
+int build_compile(int dirfd, const char *label, int fd, struct build_report *report)
+{
+  struct builder b = {.report = report, .label = label};
+  int r = 0;
+
+  b.maker = table_maker_start(fd);
+  if (!b.maker)
+    return -1;
+  for (size_t i = 0; r == 0 && i < tabletypes_count(); i++)
+    r = take_table(&b, dirfd, tabletypes_row(i));
+  if (table_maker_finish(b.maker) != 0)
+    r = -1;
+  if (r == 0) {
+    judge_whole(&b, fd);
+    warn_strangers(&b, dirfd);
+  }
+  stralloc_free(&b.why);
+  stralloc_free(&b.key.text);
+  return r != 0 || report->errors > 0 ? -1 : 0;
+}
+
+/* ---- the commands */
+
+static int finish(const struct build_report *r, const char *what, const char *path, int is_done)
+{
+  int e = errno;
+
+  fwrite(r->text.s, 1, r->text.len, stderr);
+  if (is_done)
+    return EXIT_OK;
+  if (r->errors > 0) {
+    fprintf(stderr, "heloise: %u error%s; the tables in force stay as they are\n", r->errors,
+            r->errors == 1 ? "" : "s");
+    return EXIT_CONFIG;
+  }
+  fprintf(stderr, "heloise: cannot %s %s: %s\n", what, path, strerror(e));
+  return e == EACCES || e == EPERM ? EXIT_NOPERM : e == ENOENT ? EXIT_CONFIG : EXIT_TEMPFAIL;
+}
+
+static const char *label_of(const struct instance *i)
+{
+  return i->dir ? "control" : i->control;
+}
+
+static int open_control(const struct instance *i)
+{
+  return open(i->control, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int build_check(const struct instance *i)
+{
+  struct build_report report = {{0}, 0};
+  int dir = open_control(i), fd = memfd_create("tables", MFD_CLOEXEC), r;
+
+  r = finish(&report, "check", i->control,
+             dir >= 0 && fd >= 0 && build_compile(dir, label_of(i), fd, &report) == 0);
+  close(fd);
+  close(dir);
+  stralloc_free(&report.text);
+  return r;
+}
+
+/* the new file under its own name, complete and flushed: 0, or -1 */
+static int compile_fresh(const struct instance *i, int dir, struct build_report *report)
+{
+  int fd, r;
+
+  if (flock(dir, LOCK_EX) != 0)
+    return -1;
+  unlinkat(dir, FRESH, 0);
+  fd = openat(dir, FRESH, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return -1;
+  r = fchmod(fd, 0644) == 0 ? build_compile(dir, label_of(i), fd, report) : -1;
+  close(fd);
+  if (r == 0)
+    r = renameat(dir, FRESH, dir, INSTANCE_TABLES) == 0 && fsync(dir) == 0 ? 0 : -1;
+  if (r != 0) {
+    int e = errno;
+    unlinkat(dir, FRESH, 0);
+    errno = e;
+  }
+  return r;
+}
+
+int build_tables(const struct instance *i)
+{
+  struct build_report report = {{0}, 0};
+  int dir = open_control(i), r;
+
+  r = finish(&report, "build tables in", i->control,
+             dir >= 0 && compile_fresh(i, dir, &report) == 0);
+  close(dir);
+  stralloc_free(&report.text);
+  return r;
+}

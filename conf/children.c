@@ -1,0 +1,465 @@
+/* children.c - the programs that `heloise run` keeps alive
+ *
+ * Runs in `heloise run`, as root in a privileged instance. What programs say here (READY,
+ * FAULT) is hostile: they face the network. FAULT is believed of the more trusted end of a
+ * link only, and only about the other end. */
+#include "conf/children.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/program.h"
+#include "common/verdict.h"
+
+#define CALM 60000      /* ms of life after which earlier failures are forgotten */
+#define STOP_NEXT 1000  /* ms that the listener has for itself */
+#define STOP_KILL 3500  /* ms from the beginning of the end */
+
+/* ---- the tables */
+
+enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_LISTEN = 16,
+            GIVE_CONTROL = 32 };
+
+struct child_row {
+  const char *name, *user; /* no user: stays root in a privileged instance */
+  unsigned int gifts;      /* enum gift */
+};
+
+enum { SMTPD, AUTH, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, CHILDREN };
+
+static const struct child_row rows[CHILDREN] = {
+  [SMTPD] = {"smtpd", "hlsmtpd", GIVE_LISTEN},
+  [AUTH] = {"auth", "hlauth", 0},
+  [INTAKE] = {"intake", "hlqueue", GIVE_QUEUE},
+  [QUEUE] = {"queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL},
+  [DELIVER] = {"deliver", "hldeliver", GIVE_STATE},
+  [LOCAL] = {"local", NULL, GIVE_MAIL | GIVE_STATE},
+  [RESOLVE] = {"resolve", "hlresolve", 0},
+};
+
+static const struct {
+  int low, high; /* high is trusted more */
+} links[] = {
+  {SMTPD, INTAKE}, {SMTPD, AUTH},    {LOCAL, INTAKE},    {INTAKE, QUEUE},
+  {DELIVER, QUEUE}, {LOCAL, QUEUE}, {RESOLVE, DELIVER},
+};
+#define LINKS (sizeof links / sizeof *links)
+
+/* starts are in this order: who is told START last serves the world */
+static const int order[CHILDREN] = {AUTH, RESOLVE, DELIVER, LOCAL, QUEUE, INTAKE, SMTPD};
+
+static struct child children[CHILDREN];
+static const struct supplies *supplies;
+static void (*changed)(void);
+static struct loop_timer stop_timer;
+static enum { SERVING, LISTENER_STOPS, ALL_STOP } phase;
+static int is_announced;
+
+static struct child *find(const char *name, size_t len)
+{
+  for (int i = 0; i < CHILDREN; i++)
+    if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0)
+      return &children[i];
+  return NULL;
+}
+
+static void kill_child(const struct child *c)
+{
+  if (c->pid > 0)
+    kill(c->pid, SIGKILL); /* SIGCHLD brings the rest */
+}
+
+/* ---- what programs say */
+
+static void announce(void)
+{
+  for (int i = 0; i < CHILDREN; i++)
+    if (!children[i].is_ready)
+      return;
+  if (!is_announced)
+    log_started("run", supplies->is_privileged ? "each program under its own user"
+                                               : "all programs under one user");
+  is_announced = 1;
+}
+
+/* whether `by` may say that `peer` broke a channel: the more trusted end of their link */
+static int may_accuse(const struct child *by, const struct child *peer)
+{
+  for (size_t i = 0; i < LINKS; i++)
+    if (by == &children[links[i].high] && peer == &children[links[i].low])
+      return 1;
+  return 0;
+}
+
+static void take_fault(const struct child *by, const struct wire_msg *m)
+{
+  const struct child *peer = find(m->f[0].s, m->f[0].len);
+
+  if (peer && may_accuse(by, peer)) {
+    log_stopped(peer->row->name, "it sent what does not parse");
+    kill_child(peer);
+  }
+}
+
+static int on_message(struct chan *c, struct wire_msg *m, const char **why)
+{
+  struct child *child = c->owner;
+
+  (void)why;
+  if (m->type == WIRE_FAULT) {
+    take_fault(child, m);
+  } else if (!child->is_ready) {
+    child->is_ready = 1;
+    announce();
+    changed();
+  }
+  return 0;
+}
+
+static void on_closed(struct chan *c, const char *why)
+{
+  const struct child *child = c->owner;
+
+  if (why)
+    log_fault("run", child->row->name, why);
+  kill_child(child); /* without a control channel it is of no use */
+}
+
+static const struct chan_ops control_ops = {on_message, on_closed, NULL};
+
+/* ---- what programs are handed */
+
+/* a message that cannot be sent: start afresh rather than run with half of it */
+static void hand(struct child *c, const struct wire_out *o, int fd)
+{
+  if (chan_is_open(&c->control) && chan_send(&c->control, o, fd) != 0) {
+    log_failed("run", wire_name(o->type), strerror(errno));
+    kill_child(c);
+  }
+}
+
+static void hand_plain(struct child *c, enum wire_type type, int fd)
+{
+  struct wire_out o;
+
+  wire_start(&o, type);
+  hand(c, &o, fd);
+}
+
+static void hand_dir(struct child *c, enum gift g, const char *name, int fd)
+{
+  struct wire_out o;
+
+  if (!(c->row->gifts & g) || fd < 0)
+    return;
+  wire_start(&o, WIRE_DIR);
+  wire_str(&o, name);
+  hand(c, &o, fd);
+}
+
+static void hand_listener(struct child *c, const char *addr, const char *service, int fd)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_LISTEN);
+  wire_str(&o, addr);
+  wire_str(&o, service);
+  hand(c, &o, fd);
+}
+
+/* everything that stands before the channels */
+static void hand_basics(struct child *c)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_HELLO);
+  wire_num(&o, WIRE_VERSION);
+  wire_str(&o, c->row->name);
+  hand(c, &o, -1);
+  hand_dir(c, GIVE_QUEUE, "queue", supplies->queue);
+  hand_dir(c, GIVE_STATE, "state", supplies->state);
+  hand_dir(c, GIVE_MAIL, "mail", supplies->mail);
+  hand_dir(c, GIVE_LIBEXEC, "libexec", supplies->libexec);
+  hand_plain(c, WIRE_TABLE, supplies->tables);
+  if (c->row->gifts & GIVE_LISTEN)
+    for (const struct listener *l = listeners; l; l = l->next)
+      hand_listener(c, l->addr, l->service, l->fd);
+  if (c->row->gifts & GIVE_CONTROL)
+    hand_listener(c, "run/control", "control", supplies->control);
+}
+
+static void hand_link(struct child *low, struct child *high)
+{
+  struct wire_out o;
+  int end[2];
+
+  if (chan_pair(end) != 0) {
+    log_failed("run", "socketpair", strerror(errno));
+    kill_child(low);
+    return;
+  }
+  wire_start(&o, WIRE_CHANNEL);
+  wire_str(&o, high->row->name);
+  hand(low, &o, end[0]);
+  wire_start(&o, WIRE_CHANNEL);
+  wire_str(&o, low->row->name);
+  hand(high, &o, end[1]);
+  close(end[0]);
+  close(end[1]);
+}
+
+/* ---- starting */
+
+/* between fork and exec: becomes the program, or ends */
+static _Noreturn void become_program(const struct child *c, int control)
+{
+  char name[32], *argv[] = {name, NULL};
+  char *env[] = {"PATH=/usr/bin:/bin", NULL};
+  sigset_t none;
+  int null = open("/dev/null", O_RDWR);
+
+  snprintf(name, sizeof name, "heloise-%s", c->row->name);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  signal(SIGXFSZ, SIG_DFL);
+  if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || chdir("/") != 0)
+    goto fail;
+  if (control == PROGRAM_CONTROL_FD ? fcntl(control, F_SETFD, 0) != 0
+                                    : dup2(control, PROGRAM_CONTROL_FD) < 0)
+    goto fail;
+  if (close_range(PROGRAM_CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+    goto fail;
+  if (supplies->is_privileged && c->row->user &&
+      (confine_become(&c->ids) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
+    goto fail;
+  execveat(c->program, "", argv, env, AT_EMPTY_PATH);
+fail:
+  log_failed("run", c->row->name, strerror(errno));
+  _exit(EXIT_OSERR);
+}
+
+static int launch(struct child *c)
+{
+  int end[2];
+
+  if (chan_pair(end) != 0)
+    return -1;
+  c->pid = fork();
+  if (c->pid == 0)
+    become_program(c, end[1]);
+  close(end[1]);
+  if (c->pid < 0) {
+    c->pid = 0;
+    close(end[0]);
+    return -1;
+  }
+  c->control.owner = c;
+  c->started = loop_now();
+  c->since = time(NULL);
+  c->is_fresh = 1;
+  c->is_ready = 0;
+  if (chan_open(&c->control, end[0], LINK_CONTROL, WIRE_HIGH, &control_ops) != 0)
+    kill_child(c);
+  hand_basics(c);
+  return 0;
+}
+
+static void pause_before(struct child *c, const char *how)
+{
+  static const unsigned int seconds[] = {0, 1, 2, 4, 8, 16, 32, 60};
+  const size_t last = sizeof seconds / sizeof *seconds - 1;
+  unsigned int s = seconds[c->failures < last ? c->failures : last];
+  char text[32];
+
+  c->failures++;
+  snprintf(text, sizeof text, "%us", s);
+  log_died(c->row->name, how, text);
+  if (loop_timer_in(&c->timer, (uint64_t)s * 1000) != 0) {
+    log_failed("run", "timer", strerror(ENOMEM));
+    loop_end();
+  }
+}
+
+/* starts those that are not running and not waiting; joins them to each other and to the rest */
+static void start_idle(void)
+{
+  for (int i = 0; i < CHILDREN; i++) {
+    struct child *c = &children[order[i]];
+    if (c->pid == 0 && c->timer.place == 0 && launch(c) != 0)
+      pause_before(c, strerror(errno));
+  }
+  for (size_t i = 0; i < LINKS; i++) {
+    struct child *low = &children[links[i].low], *high = &children[links[i].high];
+    if (low->pid && high->pid && (low->is_fresh || high->is_fresh))
+      hand_link(low, high);
+  }
+  for (int i = 0; i < CHILDREN; i++) {
+    struct child *c = &children[order[i]];
+    if (c->is_fresh)
+      hand_plain(c, WIRE_START, -1);
+    c->is_fresh = 0;
+  }
+  changed();
+}
+
+static void on_timer(struct loop_timer *t)
+{
+  struct child *c = (struct child *)t;
+
+  if (phase != SERVING)
+    return;
+  c->restarts++;
+  start_idle();
+}
+
+/* the executable, by a descriptor: its user need not be able to reach the path */
+static int open_program(struct child *c)
+{
+  char name[32];
+  int fd;
+
+  snprintf(name, sizeof name, "heloise-%s", c->row->name);
+  fd = openat(supplies->libexec, name, O_PATH | O_CLOEXEC);
+  if (fd < 0)
+    log_failed("run", name, strerror(errno));
+  c->program = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_CONTROL_FD + 1);
+  if (fd >= 0)
+    close(fd);
+  return c->program < 0 ? -1 : 0;
+}
+
+int children_start(const struct supplies *s, void (*on_change)(void))
+{
+  supplies = s;
+  changed = on_change;
+  for (int i = 0; i < CHILDREN; i++) {
+    struct child *c = &children[i];
+    c->row = &rows[i];
+    c->timer.fire = on_timer;
+    c->control.fd = -1;
+    if (open_program(c) != 0)
+      return EXIT_UNAVAILABLE;
+    if (s->is_privileged && c->row->user && confine_ids_find(c->row->user, &c->ids) != 0) {
+      log_failed("run", c->row->user, strerror(errno));
+      return EXIT_CONFIG;
+    }
+  }
+  start_idle();
+  return EXIT_OK;
+}
+
+void children_new_tables(void)
+{
+  for (int i = 0; i < CHILDREN; i++)
+    hand_plain(&children[i], WIRE_TABLE, supplies->tables);
+}
+
+void children_new_listener(const struct listener *l)
+{
+  hand_listener(&children[SMTPD], l->addr, l->service, l->fd);
+}
+
+/* ---- ending */
+
+static int alive(void)
+{
+  int n = 0;
+
+  for (int i = 0; i < CHILDREN; i++)
+    n += children[i].pid > 0;
+  return n;
+}
+
+static void stop_others(void)
+{
+  phase = ALL_STOP;
+  loop_timer_in(&stop_timer, STOP_KILL - STOP_NEXT);
+  for (int i = 0; i < CHILDREN; i++)
+    if (i != SMTPD)
+      hand_plain(&children[i], WIRE_STOP, -1);
+}
+
+static void on_stop_timer(struct loop_timer *t)
+{
+  if (phase == LISTENER_STOPS) {
+    stop_others();
+    return;
+  }
+  for (int i = 0; i < CHILDREN; i++)
+    kill_child(&children[i]);
+  loop_timer_in(t, 1000); /* for one that was just being started */
+}
+
+void children_stop(void)
+{
+  if (phase != SERVING) { /* asked twice: at once */
+    for (int i = 0; i < CHILDREN; i++)
+      kill_child(&children[i]);
+    return;
+  }
+  phase = LISTENER_STOPS;
+  for (int i = 0; i < CHILDREN; i++)
+    loop_timer_stop(&children[i].timer);
+  stop_timer.fire = on_stop_timer;
+  loop_timer_in(&stop_timer, STOP_NEXT);
+  hand_plain(&children[SMTPD], WIRE_STOP, -1);
+  if (alive() == 0)
+    loop_end();
+}
+
+static void describe(int status, char *how, size_t room)
+{
+  if (WIFSIGNALED(status))
+    snprintf(how, room, "signal %d", WTERMSIG(status));
+  else
+    snprintf(how, room, "exit %d", WEXITSTATUS(status));
+}
+
+static void bury(struct child *c, int status)
+{
+  char how[32];
+
+  chan_close(&c->control);
+  c->pid = 0;
+  c->is_ready = 0;
+  if (phase != SERVING) {
+    if (c == &children[SMTPD] && phase == LISTENER_STOPS)
+      stop_others();
+    return;
+  }
+  if (loop_now() - c->started >= CALM)
+    c->failures = 0;
+  describe(status, how, sizeof how);
+  pause_before(c, how);
+}
+
+void children_reap(void)
+{
+  int n = 0;
+
+  for (int i = 0; i < CHILDREN; i++) {
+    int status;
+    if (children[i].pid > 0 && waitpid(children[i].pid, &status, WNOHANG) == children[i].pid) {
+      bury(&children[i], status);
+      n++;
+    }
+  }
+  if (n > 0)
+    changed();
+  if (phase != SERVING && alive() == 0)
+    loop_end();
+}
+
+void children_each(void (*f)(void *arg, const char *name, const struct child *c), void *arg)
+{
+  for (int i = 0; i < CHILDREN; i++)
+    f(arg, rows[i].name, &children[i]);
+}

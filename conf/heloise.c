@@ -1,0 +1,119 @@
+/* heloise.c - the front command
+ *
+ * Runs as its caller; on an ordinary user's instance as that user, also when root calls. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/instance.h"
+#include "common/verdict.h"
+#include "conf/build.h"
+#include "conf/getset.h"
+#include "conf/init.h"
+#include "conf/owner.h"
+#include "conf/run.h"
+#include "conf/status.h"
+#include "deliver/peers_command.h"
+#include "queue/command.h"
+
+static int check(const struct instance *i, int argc, char **argv)
+{
+  if (argc == 1)
+    return build_check(i);
+  fprintf(stderr, "usage: heloise %s\n", argv[0]);
+  return EXIT_USAGE;
+}
+
+static int build(const struct instance *i, int argc, char **argv)
+{
+  if (argc == 1)
+    return build_tables(i);
+  fprintf(stderr, "usage: heloise %s\n", argv[0]);
+  return EXIT_USAGE;
+}
+
+static const struct command {
+  const char *name;
+  int (*run)(const struct instance *i, int argc, char **argv);
+  const char *usage, *help;
+  int needs_no_instance;
+} commands[] = {
+  {"init", init_command, "[DIR] [--hostname NAME] [--listen ADDR:PORT ...]",
+   "make an instance, complete and built", 1},
+  {"run", run_command, "", "run it, in the foreground; SIGTERM ends it, SIGHUP reloads", 0},
+  {"status", status_command, "[--json]", "say whether it runs, and its programs", 0},
+  {"check", check, "", "check the control tables", 0},
+  {"build", build, "", "check and compile the control tables", 0},
+  {"reload", status_reload, "", "build, and put the tables in force", 0},
+  {"get", getset_get, "[NAME]", "show a setting, or all of them", 0},
+  {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
+  {"queue", queue_command, "list | show ID | why ID | retry ... | remove ID",
+   "look at and work on waiting mail", 0},
+  {"peers", peers_command, "list | show HOST | forget HOST",
+   "what was learned about other hosts", 0},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static void help(FILE *out)
+{
+  fprintf(out, "usage: heloise [-C DIR] COMMAND ...\n");
+  for (size_t i = 0; i < COMMANDS; i++)
+    fprintf(out, "  %-7s %s%s%s\n", commands[i].name, commands[i].usage,
+            *commands[i].usage ? "\n          " : "", commands[i].help);
+}
+
+static const struct command *find(const char *name)
+{
+  for (size_t i = 0; i < COMMANDS; i++)
+    if (strcmp(commands[i].name, name) == 0)
+      return &commands[i];
+  return NULL;
+}
+
+static int usage(const char *name)
+{
+  if (name)
+    fprintf(stderr, "heloise: there is no command %s\n", name);
+  help(stderr);
+  return EXIT_USAGE;
+}
+
+static int dispatch(const struct command *c, const char *dir, int argc, char **argv)
+{
+  struct instance i;
+  int r;
+
+  if (instance_find(&i, dir) != 0) {
+    perror("heloise");
+    return EXIT_OSERR;
+  }
+  if (!c->needs_no_instance && owner_become(&i) != 0)
+    return EXIT_NOPERM;
+  optind = 0;
+  r = c->run(&i, argc, argv);
+  return fflush(stdout) != 0 && r == EXIT_OK ? EXIT_IOERR : r;
+}
+
+int main(int argc, char **argv)
+{
+  static const struct option options[] = {
+    {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+  const char *dir = NULL;
+  const struct command *c;
+  int o;
+
+  while ((o = getopt_long(argc, argv, "+C:hV", options, NULL)) != -1) {
+    if (o == 'V')
+      return puts("heloise " VERSION) < 0 ? EXIT_IOERR : EXIT_OK;
+    if (o == 'h') {
+      help(stdout);
+      return EXIT_OK;
+    }
+    if (o != 'C')
+      return usage(NULL);
+    dir = optarg;
+  }
+  c = optind < argc ? find(argv[optind]) : NULL;
+  return c ? dispatch(c, dir, argc - optind, argv + optind) : usage(argv[optind]);
+}

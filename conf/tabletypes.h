@@ -1,0 +1,35 @@
+/* tabletypes.h - what may stand in each control table
+ *
+ * A table of tables: name, how a key is read and put in normal form, how a value is
+ * checked. heloise-tables(5) describes the same for people. */
+#ifndef CONF_TABLETYPES_H
+#define CONF_TABLETYPES_H
+
+#include <stddef.h>
+#include <stralloc.h>
+
+#include "common/access.h"
+#include "common/ip.h"
+
+/* a key in the form it is stored in */
+struct tablekey {
+  stralloc text; /* unless is_net; bound: LINES_LINE_MAX */
+  int is_net;
+  const char *prefix; /* of a network: "client:" or "" */
+  struct ip_net net;
+  enum access_key access; /* in table access */
+};
+
+struct tabletype {
+  const char *name;
+  /* 0, or -1 with *why: a constant sentence that says what was expected */
+  int (*key)(const char *s, size_t len, struct tablekey *k, const char **why);
+  /* 0, or -1 with why (replaced). An empty value comes here too. */
+  int (*value)(const struct tablekey *k, const char *s, size_t len, stralloc *why);
+};
+
+size_t tabletypes_count(void);
+const struct tabletype *tabletypes_row(size_t i);
+const struct tabletype *tabletypes_find(const char *name);
+
+#endif

@@ -1,0 +1,91 @@
+/* attempt.h - one delivery attempt: one message, one next hop, some of its recipients
+ *
+ * Blocking; runs in a process of its own. It finds the hosts, climbs the ladder at one address
+ * after the other, and reports a result for each recipient. LADDER.md 0. */
+#ifndef DELIVER_ATTEMPT_H
+#define DELIVER_ATTEMPT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stralloc.h>
+
+#include "common/ip.h"
+#include "common/route.h"
+#include "common/table.h"
+#include "common/verdict.h"
+#include "deliver/ladder.h"
+#include "deliver/peers.h"
+#include "queue/envelope.h"
+#include "resolve/ask.h"
+
+#define ATTEMPT_OWN 64 /* addresses this instance listens on */
+
+struct attempt_own {
+  size_t n;
+  struct {
+    struct ip ip;
+    uint16_t port;
+    int is_any; /* 0.0.0.0 or :: */
+  } at[ATTEMPT_OWN];
+};
+
+/* what the spawner knows */
+struct attempt_given {
+  const char *id;
+  const char *nexthop, *ranges; /* as in WIRE_ATTEMPT */
+  unsigned int tries;           /* earlier attempts */
+  int message, ask, report;     /* descriptors; ask may be -1 */
+  const struct table *table;
+  const struct peers *peers;
+  const struct attempt_own *own;
+};
+
+struct recipient {
+  size_t number; /* in the envelope */
+  const struct envelope_rcpt *rcpt;
+  int is_settled;      /* its result was reported */
+  int is_sent;         /* in the transaction under way */
+  int is_accepted;     /* there, by the peer */
+  int was_answered;    /* at this address a reply was about it alone */
+  unsigned int finals; /* 1 << enum ladder_final of each address that failed */
+  char status[REPLY_STATUS];
+  stralloc text; /* of its last failure; at most REPORT_TEXT bytes are used */
+};
+
+struct attempt {
+  const struct attempt_given *given;
+  struct nexthop hop;
+  struct envelope env;
+  size_t n;
+  struct recipient *recipient;
+  uint64_t now;
+  unsigned int addresses, sessions; /* tried so far */
+  int has_deviated;                 /* something of note happened: steps are reported from here on */
+};
+
+/* one address to try */
+struct target {
+  char host[ASK_NAME_MAX + 1];
+  struct ip ip;
+  uint16_t port;
+  uint16_t preference;
+  int is_avoided; /* its card says down or not-smtp */
+};
+
+/* runs it to the end; the exit code of its process */
+int attempt_run(const struct attempt_given *g);
+
+/* reports a recipient's result: delivered, failed, or to be tried again, not before `wait`
+ * seconds. A temporary result past the message's life is a failure. */
+void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint64_t wait);
+/* how many recipients have no result yet */
+size_t attempt_left(const struct attempt *a);
+/* "0-4,9": marks the numbers named in it, ascending, below max, in set[max]. How many, or 0
+ * when it is malformed. Pure. */
+size_t attempt_ranges(const char *s, size_t max, unsigned char *set);
+/* whether this instance itself listens there (LADDER.md A9) */
+int attempt_is_own(const struct attempt_own *own, const struct ip *ip, uint16_t port);
+/* the addresses in table `listen` */
+void attempt_own_find(const struct table *t, struct attempt_own *own);
+
+#endif

@@ -1,0 +1,166 @@
+/* body.c - a message on its way to the wire
+ *
+ * Runs in attempts. The last bytes are held back until the dot is known to follow, so that
+ * message end and dot go in one segment: peers that acknowledge late cost nothing, and boxes
+ * that look for CR LF . CR LF in one segment find it (LADDER.md X7). */
+#include "deliver/body.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "deliver/sevenbit.h"
+
+#define BLOCK 65536
+
+struct writer {
+  struct conn *conn;
+  uint64_t timeout_ms;
+  int does_stuff, is_at_line, is_broken;
+  size_t len;
+  char out[BLOCK + 8];
+};
+
+static int flush(struct writer *w)
+{
+  if (conn_write(w->conn, w->out, w->len, w->timeout_ms) != 0) {
+    w->is_broken = 1;
+    return -1;
+  }
+  w->len = 0;
+  return 0;
+}
+
+/* a full buffer is written only when more comes: its end may be the message's */
+static int put(struct writer *w, const char *s, size_t len)
+{
+  while (len > 0) {
+    size_t n = BLOCK - w->len;
+    if (n == 0) {
+      if (flush(w) != 0)
+        return -1;
+      continue;
+    }
+    if (n > len)
+      n = len;
+    memcpy(w->out + w->len, s, n);
+    w->len += n;
+    s += n;
+    len -= n;
+  }
+  return 0;
+}
+
+static int write_plain(struct writer *w, const char *s, size_t len)
+{
+  if (len > 0)
+    w->is_at_line = s[len - 1] == '\n';
+  return put(w, s, len);
+}
+
+static int write_stuffed(struct writer *w, const char *s, size_t len)
+{
+  while (len > 0) {
+    const char *lf = memchr(s, '\n', len);
+    size_t n = lf ? (size_t)(lf - s) + 1 : len;
+    if (w->is_at_line && *s == '.' && put(w, ".", 1) != 0)
+      return -1;
+    if (put(w, s, n) != 0)
+      return -1;
+    w->is_at_line = lf != NULL;
+    s += n;
+    len -= n;
+  }
+  return 0;
+}
+
+static int write_some(void *arg, const char *s, size_t len)
+{
+  struct writer *w = arg;
+
+  return w->does_stuff ? write_stuffed(w, s, len) : write_plain(w, s, len);
+}
+
+static int write_dot(struct writer *w)
+{
+  const char *end = w->is_at_line ? ".\r\n" : "\r\n.\r\n";
+  size_t n = strlen(end);
+
+  memcpy(w->out + w->len, end, n); /* BLOCK + 8 holds it */
+  w->len += n;
+  return flush(w);
+}
+
+/* ---- the message's bytes */
+
+static ssize_t read_at(void *arg, char *buf, size_t len, uint64_t at)
+{
+  const struct body *b = arg;
+  ssize_t n;
+
+  if (at >= b->len)
+    return 0;
+  if (len > b->len - at)
+    len = (size_t)(b->len - at);
+  do
+    n = pread(b->fd, buf, len, b->at + (off_t)at);
+  while (n < 0 && errno == EINTR);
+  if (n == 0) {
+    errno = EIO; /* the file is shorter than it says */
+    return -1;
+  }
+  return n;
+}
+
+static int copy(const struct body *b, struct writer *w)
+{
+  char buf[BLOCK];
+
+  for (uint64_t at = 0; at < b->len;) {
+    ssize_t n = read_at((void *)b, buf, sizeof buf, at);
+    if (n < 0 || write_some(w, buf, (size_t)n) != 0)
+      return -1;
+    at += (uint64_t)n;
+  }
+  return 0;
+}
+
+static int convert(const struct body *b, int (*write)(void *arg, const char *s, size_t len),
+                   void *arg)
+{
+  struct sevenbit_source source = {read_at, (void *)b, b->len};
+  struct sevenbit_sink sink = {write, arg};
+
+  return sevenbit_convert(&source, &sink);
+}
+
+enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms)
+{
+  struct writer w;
+
+  w.conn = c;
+  w.timeout_ms = timeout_ms;
+  w.does_stuff = b->has_dots || b->is_converted;
+  w.is_at_line = 1;
+  w.is_broken = 0;
+  w.len = 0;
+  if ((b->is_converted ? convert(b, write_some, &w) : copy(b, &w)) != 0)
+    return w.is_broken ? BODY_BROKEN : BODY_UNREADABLE;
+  return write_dot(&w) == 0 ? BODY_SENT : BODY_BROKEN;
+}
+
+static int count(void *arg, const char *s, size_t len)
+{
+  (void)s;
+  *(uint64_t *)arg += len;
+  return 0;
+}
+
+int body_size(const struct body *b, uint64_t *size)
+{
+  *size = b->len;
+  if (!b->is_converted)
+    return 0;
+  *size = 0;
+  return convert(b, count, size);
+}

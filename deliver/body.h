@@ -1,0 +1,29 @@
+/* body.h - a message on its way to the wire: dot-stuffed, its end and the dot in one write */
+#ifndef DELIVER_BODY_H
+#define DELIVER_BODY_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "deliver/conn.h"
+
+struct body {
+  int fd;           /* the queue file */
+  off_t at;         /* where the message begins */
+  uint64_t len;
+  int has_dots;     /* some line begins with a dot */
+  int is_converted; /* to 7 bits, on the way */
+};
+
+enum body_end {
+  BODY_SENT,
+  BODY_BROKEN,    /* the connection; errno says how */
+  BODY_UNREADABLE /* our file: nothing that ends the message was sent (LADDER.md D23) */
+};
+
+/* sends message and dot; each block within timeout_ms */
+enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms);
+/* its length on the wire without dot-stuffing. 0, or -1 */
+int body_size(const struct body *b, uint64_t *size);
+
+#endif

@@ -1,0 +1,52 @@
+/* client.h - what an attempt does at one address: the greeting, then the mail
+ *
+ * The rungs act, ladder.c says what next. */
+#ifndef DELIVER_CLIENT_H
+#define DELIVER_CLIENT_H
+
+#include "common/peerwords.h"
+#include "deliver/attempt.h"
+#include "deliver/conn.h"
+#include "deliver/ehlo.h"
+
+struct session {
+  struct attempt *attempt;
+  const struct target *target;
+  struct conn conn;
+  struct reply reply;
+  struct peers_card card;
+  struct peerwords words;
+  char address[IP_TEXT], literal[IP_TEXT + 8];
+  uint32_t off;       /* verbs not used at this address: table, card, this attempt */
+  uint32_t verbs;     /* enum verb_bit: offered on this connection and not off */
+  struct ehlo ehlo;
+  uint32_t facts;     /* enum ladder_fact */
+  enum ladder_rung greeting; /* what the next connection is for */
+  unsigned int connections;
+  const struct ladder_row *greeting_row, *mail_row; /* learn these when what follows works */
+  uint16_t greeting_code, mail_code;
+  uint64_t transactions; /* on this connection */
+  enum saw saw;          /* last */
+  enum peers_fact noted; /* last: what is said often is told once */
+  /* how it ended */
+  enum ladder_do end;    /* DO_NEXT, DO_DROP_WORSE, DO_STOP, DO_LOST; DO_GO_ON: all is settled */
+  enum ladder_final final;
+  char status[REPLY_STATUS];
+  stralloc text;         /* "mx [192.0.2.1] said: ...", at most REPORT_TEXT bytes */
+};
+
+/* tries one address; the session's end fields say how it went */
+void client_try(struct session *s, struct attempt *a, const struct target *t);
+void client_free(struct session *s);
+
+/* for the transaction: finds the row for what was seen, reports the step, takes its notes */
+const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, enum saw saw);
+/* the reply, or what happened, as the text and status of a failure */
+void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
+                    const struct ladder_row *row);
+/* tells the spawner */
+void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code);
+/* sends a command line made of words, NULL at the end. 0, or -1: the connection is broken */
+int client_say(struct session *s, ...);
+
+#endif

@@ -1,0 +1,232 @@
+/* conn.c - a connection to a peer, used by an attempt
+ *
+ * Runs in attempts: user hldeliver, network only. What comes in is hostile. */
+#include "deliver/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BLOCK 65536
+
+uint64_t conn_clock(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* waits for events; what came, 0 at the deadline */
+static int wait_for(const struct conn *c, short events, uint64_t deadline)
+{
+  struct pollfd p = {.fd = c->fd, .events = events};
+
+  for (;;) {
+    uint64_t now = conn_clock();
+    int r = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0);
+    if (r > 0)
+      return p.revents;
+    if (r == 0 || errno != EINTR)
+      return 0;
+  }
+}
+
+/* ---- opening and closing */
+
+static enum saw connect_error(int error)
+{
+  switch (error) {
+  case ECONNREFUSED:
+  case ECONNRESET:
+    return SAW_REFUSED;
+  case ETIMEDOUT:
+    return SAW_NO_ANSWER;
+  case ENETUNREACH:
+  case EHOSTUNREACH:
+  case ENETDOWN:
+  case EHOSTDOWN:
+  case EAFNOSUPPORT:
+  case EACCES:
+  case EPERM:
+  case EINVAL:
+  case EPROTO:
+    return SAW_UNREACHABLE;
+  default:
+    return SAW_LOCAL;
+  }
+}
+
+static enum saw finish_connect(struct conn *c, uint64_t deadline)
+{
+  int error = 0;
+  socklen_t len = sizeof error;
+
+  if (!wait_for(c, POLLOUT, deadline))
+    return SAW_NO_ANSWER;
+  if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+    return SAW_LOCAL;
+  return error ? connect_error(error) : SAW_REPLY;
+}
+
+enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t timeout_ms)
+{
+  struct sockaddr_storage ss;
+  socklen_t len = ip_to_sockaddr(ip, port, &ss);
+  uint64_t deadline = conn_clock() + timeout_ms;
+  enum saw saw = SAW_REPLY;
+  int one = 1;
+
+  c->at = c->len = 0;
+  c->has_ended = c->was_reset = 0;
+  c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (c->fd < 0)
+    return connect_error(errno);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  if (connect(c->fd, (struct sockaddr *)&ss, len) != 0)
+    saw = errno == EINPROGRESS || errno == EINTR ? finish_connect(c, deadline)
+                                                 : connect_error(errno);
+  if (saw != SAW_REPLY)
+    conn_close(c);
+  return saw;
+}
+
+void conn_close(struct conn *c)
+{
+  if (c->fd >= 0)
+    close(c->fd);
+  c->fd = -1;
+}
+
+void conn_abort(struct conn *c)
+{
+  struct linger at_once = {1, 0};
+
+  if (c->fd >= 0)
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  conn_close(c);
+}
+
+int conn_local(const struct conn *c, struct ip *ip)
+{
+  struct sockaddr_storage ss;
+  socklen_t len = sizeof ss;
+  uint16_t port;
+
+  if (c->fd < 0 || getsockname(c->fd, (struct sockaddr *)&ss, &len) != 0)
+    return -1;
+  return ip_from_sockaddr(&ss, ip, &port);
+}
+
+/* ---- reading */
+
+/* takes what the socket has, without waiting; 1 when there was something or its end */
+static int take(struct conn *c)
+{
+  ssize_t n;
+
+  if (c->at == c->len)
+    c->at = c->len = 0;
+  if (c->has_ended)
+    return 1;
+  if (c->fd < 0 || c->len == CONN_IN)
+    return 0;
+  n = recv(c->fd, c->in + c->len, CONN_IN - c->len, MSG_DONTWAIT);
+  if (n > 0)
+    c->len += (size_t)n;
+  else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+    c->has_ended = 1;
+    c->was_reset = n < 0;
+  }
+  return n > 0 || c->has_ended;
+}
+
+static enum saw ended(const struct conn *c, const struct reply *r)
+{
+  if (reply_has_begun(r))
+    return SAW_PART;
+  return c->was_reset ? SAW_RESET : SAW_CLOSE;
+}
+
+enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
+{
+  static const enum saw of_state[] = {[REPLY_WHOLE] = SAW_REPLY,
+                                      [REPLY_GARBLED] = SAW_GARBLED,
+                                      [REPLY_FOREIGN] = SAW_FOREIGN,
+                                      [REPLY_ENDLESS] = SAW_ENDLESS};
+  enum reply_state state = REPLY_MORE;
+
+  reply_start(r);
+  for (;;) {
+    c->at += reply_feed(r, c->in + c->at, c->len - c->at, &state);
+    if (state != REPLY_MORE)
+      return of_state[state];
+    c->at = c->len = 0;
+    if (c->has_ended || c->fd < 0)
+      return ended(c, r);
+    if (!take(c) && !wait_for(c, POLLIN, deadline))
+      return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
+  }
+}
+
+int conn_has_input(struct conn *c)
+{
+  take(c);
+  return c->at < c->len;
+}
+
+int conn_is_over(struct conn *c)
+{
+  take(c);
+  return c->has_ended && c->at == c->len;
+}
+
+/* ---- writing */
+
+static ssize_t write_some(struct conn *c, const char *s, size_t len, uint64_t deadline)
+{
+  for (;;) {
+    ssize_t n = send(c->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int can_read = c->len < CONN_IN && !c->has_ended, came;
+    if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+      return n;
+    came = wait_for(c, (short)(POLLOUT | (can_read ? POLLIN : 0)), deadline);
+    if (came == 0) {
+      errno = ETIMEDOUT;
+      return -1;
+    }
+    if (came & POLLIN)
+      take(c);
+  }
+}
+
+int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms)
+{
+  if (c->fd < 0) {
+    errno = EPIPE;
+    return -1;
+  }
+  while (len > 0) {
+    size_t block = len < BLOCK ? len : BLOCK;
+    uint64_t deadline = conn_clock() + timeout_ms;
+    len -= block;
+    while (block > 0) {
+      ssize_t n = write_some(c, s, len + block, deadline);
+      if (n < 0)
+        return -1;
+      s += n;
+      if ((size_t)n >= block) {
+        len -= (size_t)n - block;
+        block = 0;
+      } else
+        block -= (size_t)n;
+    }
+  }
+  return 0;
+}

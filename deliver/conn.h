@@ -1,0 +1,60 @@
+/* conn.h - a connection to a peer, used by an attempt
+ *
+ * Blocking with deadlines: one clock for a whole reply, one for each block written. What
+ * arrives while we write is kept for later, so that neither side waits for the other. */
+#ifndef DELIVER_CONN_H
+#define DELIVER_CONN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/ip.h"
+#include "deliver/reply.h"
+
+/* what was seen: on the ladder these are the events */
+enum saw {
+  SAW_REPLY,       /* a whole reply; at connect: the connection */
+  SAW_CLOSE,       /* closed, or the write failed, before any byte of a reply */
+  SAW_RESET,       /* the same by RST */
+  SAW_PART,        /* closed or reset within a reply */
+  SAW_SILENCE,     /* nothing until the clock ran out */
+  SAW_UNFINISHED,  /* something, but no whole reply until the clock ran out */
+  SAW_GARBLED,
+  SAW_FOREIGN,
+  SAW_ENDLESS,
+  SAW_EARLY,       /* a reply before we had asked */
+  SAW_REFUSED,     /* connect: RST to SYN */
+  SAW_NO_ANSWER,   /* connect: timed out */
+  SAW_UNREACHABLE, /* connect: ICMP */
+  SAW_LOCAL,       /* a fault of this host: no ports, no memory, the queue file does not read */
+  SAW_COUNT
+};
+
+#define CONN_IN 32768
+
+struct conn {
+  int fd; /* -1: closed */
+  int has_ended, was_reset; /* the peer's side */
+  size_t at, len;           /* of in */
+  char in[CONN_IN];
+};
+
+/* monotonic milliseconds */
+uint64_t conn_clock(void);
+
+enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t timeout_ms);
+void conn_close(struct conn *c);
+/* sends a close without a FIN's promise: what was sent is not to be taken as complete */
+void conn_abort(struct conn *c);
+/* reads one reply until the deadline (conn_clock) */
+enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline);
+/* writes all of it, each at most 64 KiB within timeout_ms. 0, or -1 with errno. */
+int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms);
+/* whether bytes of the peer are here that nobody asked for */
+int conn_has_input(struct conn *c);
+/* whether the peer has closed its side and nothing is left to read */
+int conn_is_over(struct conn *c);
+/* our own address on this connection. 0, or -1 */
+int conn_local(const struct conn *c, struct ip *ip);
+
+#endif

@@ -1,0 +1,325 @@
+/* ladder.c - the greeting ladder and what follows it, as a table
+ *
+ * Pure. The first row that fits counts, so each rung goes from the special to the general and
+ * ends with a row that takes everything. Each row names the row of LADDER.md 3 that it
+ * carries out; where one of those has several cases there are several rows. */
+#include "deliver/ladder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/verbs.h"
+
+#define S(event) (1U << SAW_##event)
+#define REPLY S(REPLY)
+#define GONE (S(CLOSE) | S(RESET))
+#define CUT (GONE | S(PART))
+#define HANG (S(SILENCE) | S(UNFINISHED))
+#define NONSENSE (S(GARBLED) | S(ENDLESS))
+#define ANY 0xffffffffU
+#define ROW(row, at, seen, reply_code, next, ...) \
+  {.number = row, .rung = RUNG_##at, .saw = seen, .code = reply_code, .then = next, __VA_ARGS__}
+
+static const struct ladder_row rows[] = {
+  /* ---- connection */
+  ROW("A8", CONNECT, S(LOCAL), NULL, DO_STOP),
+  ROW("A1", CONNECT, S(REFUSED), NULL, DO_NEXT, .note = FACT_DOWN),
+  ROW("A2", CONNECT, S(NO_ANSWER), NULL, DO_NEXT, .note = FACT_CONNECT_HANG),
+  ROW("A3", CONNECT, S(UNREACHABLE), NULL, DO_NEXT),
+  ROW("A0", CONNECT, ANY, NULL, DO_BANNER),
+
+  /* ---- banner */
+  ROW("B22", BANNER, REPLY, "2..", DO_DROP_WORSE, .when = IF_OWN_NAME, .final = FINAL_LOOP),
+  ROW("B1", BANNER, REPLY, "220", DO_GREET),
+  ROW("B9", BANNER, REPLY, "2..", DO_GREET),
+  ROW("B3", BANNER, REPLY, "421", DO_NEXT),
+  ROW("B4", BANNER, REPLY, "4..", DO_NEXT),
+  ROW("B7", BANNER, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("B5", BANNER, REPLY, "554", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  ROW("B6", BANNER, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  ROW("B8", BANNER, REPLY, NULL, DO_NEXT),
+  ROW("B13", BANNER, S(FOREIGN), NULL, DO_NEXT, .note = FACT_NOT_SMTP),
+  ROW("A4", BANNER, S(RESET), NULL, DO_NEXT),
+  ROW("A5", BANNER, S(CLOSE) | S(PART), NULL, DO_NEXT),
+  ROW("A6", BANNER, S(SILENCE), NULL, DO_NEXT),
+  ROW("B15", BANNER, S(UNFINISHED), NULL, DO_NEXT),
+  ROW("B19", BANNER, ANY, NULL, DO_NEXT),
+
+  /* ---- EHLO */
+  ROW("E31", EHLO, REPLY, "250", DO_DROP_WORSE, .when = IF_OWN_NAME, .final = FINAL_LOOP),
+  ROW("E15", EHLO, REPLY, "250", DO_READY),
+  ROW("E25", EHLO, REPLY, "2..", DO_PLAIN),
+  ROW("E8", EHLO, REPLY, "421", DO_NEXT),
+  ROW("E27", EHLO, REPLY, "4..", DO_HELO, .when = IF_4YZ, .unless = IF_NEEDED | IF_OVER,
+   .note = FACT_EHLO_4YZ),
+  ROW("E27", EHLO, REPLY, "4..", DO_NEXT, .note = FACT_EHLO_4YZ),
+  ROW("E28", EHLO, REPLY, "530", DO_NEXT, .final = FINAL_GREET),
+  ROW("E28", EHLO, REPLY, "535", DO_NEXT, .final = FINAL_GREET),
+  ROW("E28", EHLO, REPLY, "538", DO_NEXT, .final = FINAL_GREET),
+  ROW("B7", EHLO, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("E33", EHLO, REPLY, "501", DO_FRESH_NAME, .when = IF_OVER, .unless = IF_LITERAL,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("E33", EHLO, REPLY, "504", DO_FRESH_NAME, .when = IF_OVER, .unless = IF_LITERAL,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("T17", EHLO, REPLY, "5..", DO_NEXT, .when = IF_NEEDED, .final = FINAL_GREET),
+  ROW("E7", EHLO, REPLY, "5..", DO_FRESH_HELO, .when = IF_OVER, .learn = FACT_HELO_ONLY),
+  ROW("E1", EHLO, REPLY, "500", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E2", EHLO, REPLY, "502", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E3", EHLO, REPLY, "501", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E4", EHLO, REPLY, "503", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E5", EHLO, REPLY, "504", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E6", EHLO, REPLY, "5..", DO_HELO, .final = FINAL_GREET, .learn = FACT_HELO_ONLY),
+  ROW("E29", EHLO, S(EARLY), NULL, DO_NEXT),
+  ROW("E23", EHLO, S(FOREIGN), NULL, DO_NEXT, .note = FACT_NOT_SMTP),
+  ROW("E11", EHLO, S(SILENCE), NULL, DO_FRESH_HELO, .when = IF_HUNG, .unless = IF_NEEDED,
+   .learn = FACT_HELO_ONLY, .note = FACT_EHLO_HANG),
+  ROW("E11", EHLO, S(SILENCE), NULL, DO_NEXT, .note = FACT_EHLO_HANG),
+  ROW("E13", EHLO, S(UNFINISHED), NULL, DO_FRESH_HELO, .when = IF_HUNG, .unless = IF_NEEDED,
+   .learn = FACT_HELO_ONLY, .note = FACT_EHLO_HANG),
+  ROW("E13", EHLO, S(UNFINISHED), NULL, DO_NEXT, .note = FACT_EHLO_HANG),
+  ROW("T17", EHLO, CUT | NONSENSE | REPLY, NULL, DO_NEXT, .when = IF_NEEDED),
+  ROW("E9", EHLO, S(CLOSE), NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY, .note = FACT_EHLO_DROP),
+  ROW("E10", EHLO, S(RESET), NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY, .note = FACT_EHLO_DROP),
+  ROW("E12", EHLO, S(PART), NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY, .note = FACT_EHLO_DROP),
+  ROW("E14", EHLO, S(ENDLESS), NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
+  ROW("E21", EHLO, S(GARBLED), NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
+  ROW("E26", EHLO, REPLY, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
+  ROW("A8", EHLO, ANY, NULL, DO_STOP),
+
+  /* ---- HELO on the same connection */
+  ROW("H1", HELO, REPLY, "2..", DO_PLAIN),
+  ROW("H9", HELO, REPLY, "421", DO_NEXT),
+  ROW("H8", HELO, REPLY, "4..", DO_NEXT),
+  ROW("B7", HELO, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("H6", HELO, REPLY, "5..", DO_FRESH_NAME, .when = IF_NAME | IF_OVER, .unless = IF_LITERAL,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("H6", HELO, REPLY, "5..", DO_NAME, .when = IF_NAME, .unless = IF_LITERAL,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("H4", HELO, REPLY, "503", DO_RSET, .unless = IF_OVER, .final = FINAL_GREET,
+   .learn = FACT_NEEDS_RSET),
+  ROW("H4", HELO, REPLY, "5..", DO_RSET, .when = IF_EHLO_50X, .unless = IF_OVER,
+   .final = FINAL_GREET, .learn = FACT_NEEDS_RSET),
+  ROW("H7", HELO, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  ROW("E33", HELO, CUT, NULL, DO_FRESH_NAME, .when = IF_EHLO_501, .unless = IF_LITERAL,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("E7", HELO, CUT, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY, .note = FACT_EHLO_DROP),
+  ROW("H10", HELO, NONSENSE, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
+  ROW("H11", HELO, ANY, NULL, DO_NEXT),
+
+  /* ---- RSET, then HELO */
+  ROW("H1", RSET, REPLY, "2..", DO_PLAIN),
+  ROW("H4", RSET, CUT, NULL, DO_FRESH_HELO, .unless = IF_CARD, .learn = FACT_HELO_ONLY),
+  ROW("B7", RSET, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("H7", RSET, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  ROW("H11", RSET, ANY, NULL, DO_NEXT),
+
+  /* ---- HELO on a new connection, after EHLO failed on another */
+  ROW("H1", FRESH, REPLY, "2..", DO_PLAIN),
+  ROW("H6", FRESH, REPLY, "5..", DO_NAME, .when = IF_NAME, .unless = IF_LITERAL | IF_OVER,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("B7", FRESH, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("H7", FRESH, REPLY, "5..", DO_NEXT, .final = FINAL_GREET),
+  ROW("H10", FRESH, ANY, NULL, DO_NEXT),
+
+  /* ---- HELO first, because the card or the administrator says so */
+  ROW("H1", FIRST, REPLY, "2..", DO_PLAIN),
+  ROW("H5", FIRST, REPLY, "500", DO_FRESH_EHLO, .when = IF_CARD, .erase = FACT_HELO_ONLY),
+  ROW("H5", FIRST, REPLY, "502", DO_FRESH_EHLO, .when = IF_CARD, .erase = FACT_HELO_ONLY),
+  ROW("H5", FIRST, REPLY, "503", DO_FRESH_EHLO, .when = IF_CARD, .erase = FACT_HELO_ONLY),
+  ROW("H6", FIRST, REPLY, "5..", DO_NAME, .when = IF_NAME, .unless = IF_LITERAL | IF_OVER,
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+  ROW("B7", FIRST, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("H7", FIRST, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  ROW("H10", FIRST, ANY, NULL, DO_NEXT),
+
+  /* ---- once more with our address */
+  ROW("N", NAME, REPLY, "250", DO_READY),
+  ROW("N", NAME, REPLY, "2..", DO_PLAIN),
+  ROW("E8", NAME, REPLY, "4..", DO_NEXT),
+  ROW("B7", NAME, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
+  ROW("N", NAME, REPLY, "5..", DO_NEXT, .final = FINAL_GREET),
+  ROW("N", NAME, ANY, NULL, DO_NEXT),
+
+  /* ---- before MAIL: what the message needs and the peer lacks */
+  ROW("X8", READY, ANY, NULL, DO_NEXT, .when = IF_TOO_BIG, .final = FINAL_SIZE),
+  ROW("X19", READY, ANY, NULL, DO_NEXT, .when = IF_NO_UTF8, .final = FINAL_UTF8),
+  ROW("R6", READY, ANY, NULL, DO_GO_ON),
+
+  /* ---- MAIL */
+  ROW("D1", MAIL, REPLY, "2..", DO_GO_ON),
+  ROW("X3", MAIL, REPLY, "421", DO_FRESH_REDO, .when = IF_BATCH,
+   .learn = FACT_NO_PIPELINING, .without = VERB_PIPELINING),
+  ROW("H12", MAIL, REPLY, "503", DO_FRESH_EHLO, .when = IF_CARD, .learn = FACT_EHLO_REQUIRED,
+   .erase = FACT_HELO_ONLY),
+  ROW("H12", MAIL, REPLY, "530", DO_FRESH_EHLO, .when = IF_CARD, .learn = FACT_EHLO_REQUIRED,
+   .erase = FACT_HELO_ONLY),
+  ROW("X3", MAIL, REPLY, "503", DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X15", MAIL, REPLY, "555", DO_REDO, .when = IF_BODY, .learn = FACT_NO_8BITMIME,
+   .without = VERB_8BITMIME),
+  ROW("X15", MAIL, REPLY, "50[014]", DO_REDO, .when = IF_BODY, .learn = FACT_NO_8BITMIME,
+   .without = VERB_8BITMIME),
+  ROW("X15", MAIL, REPLY, "554", DO_REDO, .when = IF_BODY, .learn = FACT_NO_8BITMIME,
+   .without = VERB_8BITMIME),
+  ROW("X22", MAIL, REPLY, "555", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,
+   .without = VERB_DSN),
+  ROW("X22", MAIL, REPLY, "50[14]", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,
+   .without = VERB_DSN),
+  ROW("X13", MAIL, REPLY, "555", DO_REDO, .when = IF_SIZE, .learn = FACT_NO_SIZE,
+   .without = VERB_SIZE),
+  ROW("X13", MAIL, REPLY, "50[14]", DO_REDO, .when = IF_SIZE, .learn = FACT_NO_SIZE,
+   .without = VERB_SIZE),
+  ROW("X12", MAIL, REPLY, "552", DO_NEXT, .when = IF_SIZE, .final = FINAL_SIZE),
+  ROW("X11", MAIL, REPLY, "452", DO_NEXT, .when = IF_SIZE),
+  ROW("D1", MAIL, REPLY, "4..", DO_NEXT),
+  ROW("D2", MAIL, REPLY, "5..", DO_SENDER),
+  ROW("X16", MAIL, CUT, NULL, DO_FRESH_REDO, .when = IF_BODY, .learn = FACT_NO_8BITMIME,
+   .without = VERB_8BITMIME),
+  ROW("X2", MAIL, CUT, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X1", MAIL, HANG, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X5", MAIL, NONSENSE, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("D3", MAIL, ANY, NULL, DO_NEXT),
+
+  /* ---- RCPT */
+  ROW("D4", RCPT, REPLY, "2..", DO_GO_ON),
+  ROW("X3", RCPT, REPLY, "421", DO_FRESH_REDO, .when = IF_BATCH, .unless = IF_ACCEPTED,
+   .learn = FACT_NO_PIPELINING, .without = VERB_PIPELINING),
+  ROW("D7", RCPT, REPLY, "421", DO_NEXT),
+  ROW("X26", RCPT, REPLY, "452", DO_AGAIN, .when = IF_ACCEPTED, .note = FACT_RCPT_MAX),
+  ROW("X26", RCPT, REPLY, "552", DO_AGAIN, .when = IF_ACCEPTED, .note = FACT_RCPT_MAX),
+  ROW("X22", RCPT, REPLY, "555", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,
+   .without = VERB_DSN),
+  ROW("X22", RCPT, REPLY, "50[14]", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,
+   .without = VERB_DSN),
+  ROW("D6", RCPT, REPLY, "556", DO_RECIPIENT),
+  ROW("D5", RCPT, REPLY, "5..", DO_RECIPIENT),
+  ROW("D4", RCPT, REPLY, "4..", DO_RECIPIENT),
+  ROW("X2", RCPT, CUT, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X1", RCPT, HANG, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X5", RCPT, NONSENSE, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("D7", RCPT, ANY, NULL, DO_NEXT),
+
+  /* ---- DATA */
+  ROW("D8", DATA, REPLY, "354", DO_GO_ON),
+  ROW("X3", DATA, REPLY, "421", DO_FRESH_REDO, .when = IF_BATCH,
+   .learn = FACT_NO_PIPELINING, .without = VERB_PIPELINING),
+  ROW("D8", DATA, REPLY, "4..", DO_NEXT),
+  ROW("X3", DATA, REPLY, "503", DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("D8", DATA, REPLY, "5..", DO_SENDER),
+  ROW("X2", DATA, CUT, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X1", DATA, HANG, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("X5", DATA, NONSENSE, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,
+   .without = VERB_PIPELINING),
+  ROW("D9", DATA, ANY, NULL, DO_NEXT),
+
+  /* ---- the message: the write failed, and then this was in the socket */
+  ROW("D23", BODY, S(LOCAL), NULL, DO_STOP),
+  ROW("D10", BODY, REPLY, "5..", DO_SENDER),
+  ROW("D10", BODY, REPLY, "4..", DO_NEXT),
+  ROW("D11", BODY, ANY, NULL, DO_NEXT),
+
+  /* ---- its end */
+  ROW("D18", DOT, REPLY, "2..", DO_SENDER),
+  ROW("D15", DOT, REPLY, "4..", DO_NEXT),
+  ROW("D16", DOT, REPLY, "5..", DO_SENDER),
+  ROW("D19", DOT, REPLY, NULL, DO_LOST, .note = FACT_DOT_LOST),
+  ROW("D14", DOT, CUT, NULL, DO_LOST, .note = FACT_DOT_LOST),
+  ROW("D17", DOT, NONSENSE, NULL, DO_LOST, .note = FACT_DOT_LOST),
+  ROW("D13", DOT, ANY, NULL, DO_LOST, .note = FACT_DOT_LOST),
+};
+
+/* "4..", "50[014]": digits, any digit, one of several */
+static int fits(const char *pattern, unsigned int code)
+{
+  unsigned int digit[3] = {code / 100, code / 10 % 10, code % 10};
+
+  for (size_t i = 0; i < 3; i++) {
+    char c = (char)('0' + digit[i]);
+    if (*pattern == '[') {
+      const char *end = strchr(pattern, ']'), *hit = strchr(pattern, c);
+      if (!hit || hit > end)
+        return 0;
+      pattern = end;
+    } else if (*pattern != '.' && *pattern != c)
+      return 0;
+    pattern++;
+  }
+  return 1;
+}
+
+const struct ladder_row *ladder_find(enum ladder_rung rung, enum saw saw, unsigned int code,
+                                     uint32_t facts)
+{
+  const struct ladder_row *r = rows;
+
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    r = &rows[i];
+    if (r->rung == rung && (r->saw & (1U << saw)) && (!r->code || fits(r->code, code)) &&
+        (r->when & ~facts) == 0 && (r->unless & facts) == 0)
+      break;
+  }
+  return r;
+}
+
+const struct ladder_row *ladder_rows(size_t *n)
+{
+  *n = sizeof rows / sizeof *rows;
+  return rows;
+}
+
+/* ---- words */
+
+static const char *const rung_words[] = {
+#define X(name, word, at) word,
+  LADDER_RUNGS(X)
+#undef X
+};
+
+static const char *const rung_places[] = {
+#define X(name, word, at) at,
+  LADDER_RUNGS(X)
+#undef X
+};
+
+static const char *const saw_words[SAW_COUNT] = {
+  [SAW_REPLY] = "answered",
+  [SAW_CLOSE] = "connection closed",
+  [SAW_RESET] = "connection reset",
+  [SAW_PART] = "connection closed within the reply",
+  [SAW_SILENCE] = "timed out",
+  [SAW_UNFINISHED] = "timed out within the reply",
+  [SAW_GARBLED] = "garbled reply",
+  [SAW_FOREIGN] = "not SMTP",
+  [SAW_ENDLESS] = "endless reply",
+  [SAW_EARLY] = "a reply came unasked",
+  [SAW_REFUSED] = "refused",
+  [SAW_NO_ANSWER] = "timed out",
+  [SAW_UNREACHABLE] = "unreachable",
+  [SAW_LOCAL] = "fault of this host",
+};
+
+const char *ladder_rung_word(enum ladder_rung rung)
+{
+  return rung_words[rung];
+}
+
+void ladder_event(char out[LADDER_EVENT], enum ladder_rung rung, enum saw saw)
+{
+  const char *place = rung_places[rung];
+
+  /* what is closed is closed after what was said */
+  if ((saw == SAW_CLOSE || saw == SAW_RESET) && strncmp(place, "at ", 3) == 0 &&
+      rung != RUNG_BANNER)
+    snprintf(out, LADDER_EVENT, "%s after %s", saw_words[saw], place + 3);
+  else
+    snprintf(out, LADDER_EVENT, "%s %s", saw_words[saw], place);
+}

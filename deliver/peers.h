@@ -1,0 +1,104 @@
+/* peers.h - peer memory: what attempts learned about peers, one card per address and port
+ *
+ * The file state/peers: a head, then cards of fixed size, hash-indexed. heloise-deliver is its
+ * only writer while it runs; attempts and commands read it. It is advice about how to talk, never
+ * about whether mail is accepted: a lost or malformed file is an empty one. LADDER.md 8. */
+#ifndef DELIVER_PEERS_H
+#define DELIVER_PEERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stralloc.h>
+
+#include "common/ip.h"
+
+/* FACT(name, word, lasts at first, at most (seconds; doubles each time it is proved again), help) */
+#define PEERS_FACTS(X) \
+  X(HELO_ONLY, "helo-only", 86400, 604800, "EHLO fails, HELO works") \
+  X(NEEDS_RSET, "needs-rset", 604800, 604800, "HELO works after RSET") \
+  X(LITERAL_NAME, "literal-name", 86400, 604800, "our name is refused, our address is taken") \
+  X(EHLO_REQUIRED, "ehlo-required", 2592000, 2592000, "HELO is taken, mail after it is not") \
+  X(NO_8BITMIME, "no-8bitmime", 604800, 604800, "8BITMIME is offered and does not work") \
+  X(NO_PIPELINING, "no-pipelining", 604800, 2592000, "PIPELINING is offered and does not work") \
+  X(NO_SIZE, "no-size", 604800, 604800, "SIZE is offered and does not work") \
+  X(NO_DSN, "no-dsn", 604800, 604800, "DSN is offered and does not work") \
+  X(DOUBLE_BANNER, "double-banner", 604800, 604800, "sends two banners") \
+  X(PIX, "pix", 604800, 604800, "a starred banner: something rewrites SMTP") \
+  X(EHLO_DROP, "ehlo-drop", 604800, 604800, "closed the connection at EHLO") \
+  X(EHLO_HANG, "ehlo-hang", 604800, 604800, "did not answer EHLO in time") \
+  X(EHLO_4YZ, "ehlo-4yz", 86400, 86400, "answered EHLO with 4yz") \
+  X(CONNECT_HANG, "connect-hang", 3600, 3600, "did not answer the connection in time") \
+  X(DOWN, "down", 300, 3600, "not reachable: tried after others") \
+  X(NOT_SMTP, "not-smtp", 3600, 3600, "some other service: tried after others") \
+  X(HOST5, "host5", 1800, 1800, "refuses us in its greeting") \
+  X(NO_MAIL, "no-mail", 86400, 86400, "takes no mail (521)") \
+  X(DOT_LOST, "dot-lost", 86400, 86400, "the reply to a message's end was lost") \
+  X(RCPT_MAX, "rcptmax", 86400, 86400, "took only so many recipients at once")
+
+enum peers_fact {
+  FACT_NONE,
+#define X(name, word, first, most, help) FACT_##name,
+  PEERS_FACTS(X)
+#undef X
+  FACT_COUNT
+};
+
+#define PEERS_FACTS_EACH 7 /* facts on one card; the one that ends first makes room */
+#define PEERS_EVIDENCE 6
+
+struct peers_note { /* 24 bytes: a card has 192 */
+  uint8_t fact;           /* enum peers_fact; 0: empty */
+  uint8_t level;          /* how often its time was doubled */
+  uint16_t count;         /* how often it was seen */
+  uint32_t since, last, until; /* epoch */
+  char row[PEERS_EVIDENCE];    /* of LADDER.md 3, "E9" */
+  uint16_t code;               /* of the reply, 0 without one */
+};
+
+struct peers_card {
+  struct ip ip;
+  uint16_t port;          /* 0: the card is empty */
+  uint32_t used;          /* epoch of its last change */
+  struct peers_note note[PEERS_FACTS_EACH];
+};
+
+struct peers;
+
+const char *peers_fact_word(enum peers_fact f);
+int peers_fact_read(const char *s, size_t len, enum peers_fact *f);
+
+/* opens the file in the directory dirfd for writing, making it anew when it is missing or
+ * malformed. The writable mapping does not survive a fork, the readable one does. NULL with errno. */
+struct peers *peers_open(int dirfd);
+/* opens the file for reading; NULL with errno (ENOENT: nothing is remembered) */
+struct peers *peers_read(int dirfd);
+/* for changing it while nothing else does: the file as it is; NULL with errno */
+struct peers *peers_edit(int dirfd);
+void peers_close(struct peers *p);
+
+/* copies the card of a peer: 1, or 0 (and an empty card). A NULL p remembers nothing. */
+int peers_card(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card);
+/* the note of a fact, in force or past its time (on probation); NULL when there is none */
+const struct peers_note *peers_note(const struct peers_card *card, enum peers_fact f);
+/* whether a fact is in force */
+int peers_holds(const struct peers_card *card, enum peers_fact f, uint64_t now);
+
+struct peers_news {
+  struct ip ip;
+  uint16_t port;
+  enum peers_fact fact;
+  char row[PEERS_EVIDENCE];
+  uint16_t code;
+};
+/* reads what LEARNED and UNLEARNED say; evidence is "ROW" or "ROW CODE". 0, or -1 */
+int peers_news_read(const char *evidence, size_t len, struct peers_news *n);
+/* remembers; returns until when */
+uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now);
+/* 1 when it was remembered, else 0 */
+int peers_unlearn(struct peers *p, const struct peers_news *n);
+/* erases the cards of ADDR (all ports), ADDR:PORT or "all"; how many, or -1: key is none of these */
+int peers_forget(struct peers *p, const char *key, size_t len);
+/* calls f for each card that holds something, until it returns non-zero; returns that or 0 */
+int peers_each(const struct peers *p, int (*f)(void *arg, const struct peers_card *c), void *arg);
+
+#endif

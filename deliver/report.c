@@ -1,0 +1,78 @@
+/* report.c - what an attempt tells its spawner
+ *
+ * Runs in attempts. Reply texts are hostile bytes and stay so: who prints them escapes them. */
+#include "deliver/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/chan.h"
+#include "common/log.h"
+
+static void bounded(struct wire_out *o, const char *s, size_t max)
+{
+  wire_bytes(o, s, strnlen(s, max));
+}
+
+int report_said(int sock, const struct report_result *r)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_SAID);
+  wire_num(&o, r->recipient);
+  wire_str(&o, verdict_word(r->verdict));
+  wire_num(&o, r->verdict == V_TEMP ? r->until : 0);
+  bounded(&o, r->status, 15);
+  bounded(&o, r->text, REPORT_TEXT);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_step(int sock, const struct report_step *s)
+{
+  struct wire_out o;
+
+  log_step(s->id, s->host, s->rung, s->event, s->reply);
+  wire_start(&o, WIRE_STEPPED);
+  bounded(&o, s->host, 255);
+  bounded(&o, s->address, 63);
+  bounded(&o, s->rung, 31);
+  bounded(&o, s->event, 127);
+  bounded(&o, s->reply, REPORT_TEXT);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+static int news(int sock, enum wire_type type, const struct peers_news *n)
+{
+  char address[IP_TEXT], evidence[PEERS_EVIDENCE + 8];
+  struct wire_out o;
+
+  ip_format(address, &n->ip);
+  if (n->code)
+    snprintf(evidence, sizeof evidence, "%s %u", n->row, (unsigned int)n->code);
+  else
+    snprintf(evidence, sizeof evidence, "%s", n->row);
+  wire_start(&o, type);
+  wire_str(&o, address);
+  wire_num(&o, n->port);
+  wire_str(&o, peers_fact_word(n->fact));
+  wire_str(&o, evidence);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_learned(int sock, const struct peers_news *n)
+{
+  return news(sock, WIRE_LEARNED, n);
+}
+
+int report_unlearned(int sock, const struct peers_news *n)
+{
+  return news(sock, WIRE_UNLEARNED, n);
+}
+
+int report_ended(int sock)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_ENDED);
+  return chan_send_blocking(sock, &o, -1);
+}

@@ -1,0 +1,34 @@
+/* report.h - what an attempt tells its spawner: results, steps, what it learned
+ *
+ * On the REPORT channel, which the spawner relays; the spawner trusts none of it. */
+#ifndef DELIVER_REPORT_H
+#define DELIVER_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/ip.h"
+#include "common/verdict.h"
+#include "deliver/peers.h"
+
+#define REPORT_TEXT 2000 /* bytes of a reply that go into a message */
+
+struct report_result {
+  size_t recipient;
+  enum verdict verdict;
+  uint64_t until; /* 0 unless V_TEMP */
+  const char *status, *text;
+};
+
+struct report_step {
+  const char *id, *host, *address, *rung, *event, *reply;
+};
+
+/* each returns 0, or -1 when the spawner is gone */
+int report_said(int sock, const struct report_result *r);
+int report_step(int sock, const struct report_step *s);
+int report_learned(int sock, const struct peers_news *n);
+int report_unlearned(int sock, const struct peers_news *n);
+int report_ended(int sock);
+
+#endif

@@ -1,0 +1,16 @@
+/* askers.h - the attempts that ask, and their questions */
+#ifndef RESOLVE_ASKERS_H
+#define RESOLVE_ASKERS_H
+
+#include "resolve/lookup.h"
+
+#define ASKERS_MAX 16384    /* attempts at once */
+#define ASKER_QUESTIONS 16  /* of one attempt under way at once; more fail at once */
+
+/* the context for new questions; the one before is retired */
+void askers_use(struct lookup *l);
+/* takes the channel on which the spawner hands over one channel per attempt; it replaces
+ * an earlier one, attempts stay. 0, or -1 with errno. */
+int askers_spawner(int fd);
+
+#endif

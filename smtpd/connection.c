@@ -1,0 +1,495 @@
+/* connection.c - one client's socket: bytes in, replies out, clocks
+ *
+ * Runs in heloise-smtpd: user hlsmtpd, no file access. Every byte read is hostile and goes
+ * to session_feed() unseen. What a client can make us keep is bounded: one read of input,
+ * SESSION_OUT_MAX of output; a client that does not read is not read from. */
+#include "smtpd/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/program.h"
+#include "common/settings.h"
+#include "smtpd/handoff.h"
+#include "smtpd/knows.h"
+#include "smtpd/session.h"
+
+#define READ_MAX 65536
+#define LINE_MAX_BYTES 16384 /* more than command-length-limit can be */
+#define LINGER_MS 2000       /* for the last reply to reach a client that still sends */
+#define OPENING_MS 60000     /* for the intake to answer */
+#define WAITING_MS 3600000   /* no clock: the intake alone ends it */
+
+struct connection {
+  struct loop_handler handler; /* first */
+  struct loop_timer timer;
+  struct session session;
+  struct handoff handoff;
+  struct knows knows;
+  int fd;
+  int is_lingering;      /* all is said: waits for the client to close */
+  uint64_t last;         /* monotonic ms of the last thing that got the session on */
+  stralloc pending;      /* bytes read and not taken; bound: READ_MAX + LINE_MAX_BYTES */
+  size_t sent;           /* of session.out */
+  struct connection *before, *after;
+};
+
+static struct connection *all;
+static size_t count;
+static int is_stopping;
+static void (*on_gone)(void);
+
+static struct connection *of_session(struct session *s)
+{
+  return (struct connection *)((char *)s - offsetof(struct connection, session));
+}
+
+static struct connection *of_handoff(struct handoff *h)
+{
+  return (struct connection *)((char *)h - offsetof(struct connection, handoff));
+}
+
+static struct connection *of_knows(struct knows *k)
+{
+  return (struct connection *)((char *)k - offsetof(struct connection, knows));
+}
+
+static struct connection *of_timer(struct loop_timer *t)
+{
+  return (struct connection *)((char *)t - offsetof(struct connection, timer));
+}
+
+/* ---- end */
+
+static void destroy(struct connection *c, const char *reason)
+{
+  log_disconnected(c->session.client, c->session.reason ? c->session.reason : reason,
+                   log_num(c->session.commands));
+  session_close(&c->session);
+  knows_drop(&c->knows);
+  loop_timer_stop(&c->timer);
+  stralloc_free(&c->pending);
+  loop_close(c->fd);
+  if (c->before)
+    c->before->after = c->after;
+  else
+    all = c->after;
+  if (c->after)
+    c->after->before = c->before;
+  free(c);
+  count--;
+  if (is_stopping && count == 0)
+    on_gone();
+}
+
+/* everything is said. A close() now could reset the connection and lose the last reply
+ * when the client has sent more than we read. */
+static void linger(struct connection *c)
+{
+  c->is_lingering = 1;
+  if (shutdown(c->fd, SHUT_WR) != 0 || loop_timer_in(&c->timer, LINGER_MS) != 0) {
+    destroy(c, "closed");
+    return;
+  }
+  loop_want(c->fd, LOOP_READ);
+}
+
+/* ---- output */
+
+/* 0: all is written or waits for room; -1: the connection is gone */
+static int flush(struct connection *c)
+{
+  stralloc *out = &c->session.out;
+
+  while (c->sent < out->len) {
+    ssize_t n = write(c->fd, out->s + c->sent, out->len - c->sent);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && errno == EAGAIN) {
+      loop_drained(c->fd, LOOP_WRITE);
+      return 0;
+    }
+    if (n < 0)
+      return -1;
+    c->sent += (size_t)n;
+    c->last = loop_now();
+  }
+  c->sent = out->len = 0;
+  if (out->a > 4096) {
+    stralloc_free(out);
+    *out = (stralloc){0};
+  }
+  return 0;
+}
+
+static uint64_t clock_of(const struct session *s)
+{
+  switch (s->doing) {
+  case DATA:
+  case FULL:
+    return settings.smtpd_timeout_data;
+  case OPENING:
+    return OPENING_MS;
+  case ASKED: /* knows.c has a clock */
+  case COMMITTING:
+    return WAITING_MS;
+  default:
+    return settings.smtpd_timeout_command;
+  }
+}
+
+/* the timer is only ever moved nearer; on_timer() looks whether the time is really up */
+static int set_clock(struct connection *c)
+{
+  uint64_t now = loop_now(), due = c->last + clock_of(&c->session);
+
+  if (c->timer.place != 0 && c->timer.at <= due)
+    return 0;
+  return loop_timer_in(&c->timer, due > now ? due - now : 0);
+}
+
+/* replies wait for the answer about a recipient or a message, so that those to a pipelined
+ * batch leave in one write */
+static int holds_replies(const struct session *s)
+{
+  return s->doing == ASKED || s->doing == OPENING;
+}
+
+/* gives the session the bytes that wait; returns how many it took */
+static size_t feed(struct connection *c)
+{
+  size_t used = session_feed(&c->session, c->pending.s, c->pending.len);
+
+  if (used == 0)
+    return 0;
+  c->last = loop_now();
+  memmove(c->pending.s, c->pending.s + used, c->pending.len - used);
+  c->pending.len -= used;
+  return used;
+}
+
+/* writes; and where that made room for replies to commands that wait, goes on with them */
+static int write_and_go_on(struct connection *c)
+{
+  struct session *s = &c->session;
+
+  do {
+    if (holds_replies(s))
+      return 0;
+    if (flush(c) != 0)
+      return -1;
+  } while (s->out.len == 0 && c->pending.len > 0 && session_is_ready(s) && feed(c) > 0);
+  return 0;
+}
+
+/* after anything happened: writes what is to be written, and says what to wait for */
+static void settle(struct connection *c)
+{
+  struct session *s = &c->session;
+  int events;
+
+  if (c->is_lingering)
+    return;
+  if (is_stopping && s->doing == COMMAND)
+    session_end(s, REPLY_SHUTDOWN, "shutdown");
+  if (write_and_go_on(c) != 0) {
+    destroy(c, "write failed");
+    return;
+  }
+  if (s->doing == ENDED && s->out.len == 0) {
+    if (s->reason && strcmp(s->reason, "quit") == 0 && c->pending.len == 0)
+      destroy(c, "closed");
+    else
+      linger(c);
+    return;
+  }
+  if (set_clock(c) != 0) {
+    destroy(c, "out of memory");
+    return;
+  }
+  events = session_is_ready(s) ? LOOP_READ : 0;
+  if (c->sent < s->out.len && !holds_replies(s))
+    events |= LOOP_WRITE;
+  loop_want(c->fd, events);
+}
+
+/* ---- input */
+
+static int keep(struct connection *c, const char *bytes, size_t len)
+{
+  if (len == 0 && c->pending.a > 1024) {
+    stralloc_free(&c->pending);
+    c->pending = (stralloc){0};
+    return 0;
+  }
+  return stralloc_copyb(&c->pending, bytes, len) ? 0 : -1;
+}
+
+/* the session may take bytes again: those that wait come first */
+static void resume(struct connection *c)
+{
+  c->last = loop_now();
+  feed(c);
+  settle(c);
+}
+
+static void take_input(struct connection *c)
+{
+  static char buf[LINE_MAX_BYTES + READ_MAX];
+  size_t have = c->pending.len, used;
+  ssize_t n;
+
+  if (have > LINE_MAX_BYTES) { /* more than a line waits: take of that first */
+    resume(c);
+    return;
+  }
+  n = read(c->fd, buf + have, READ_MAX);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (errno == EAGAIN)
+      loop_drained(c->fd, LOOP_READ);
+    return;
+  }
+  if (n <= 0) {
+    destroy(c, n == 0 ? "client closed" : "read failed");
+    return;
+  }
+  if (have > 0)
+    memcpy(buf, c->pending.s, have);
+  have += (size_t)n;
+  used = session_feed(&c->session, buf, have);
+  if (used > 0)
+    c->last = loop_now();
+  if (keep(c, buf + used, have - used) != 0)
+    destroy(c, "out of memory");
+  else
+    settle(c);
+}
+
+static void discard_input(struct connection *c)
+{
+  static char buf[READ_MAX];
+  ssize_t n = read(c->fd, buf, sizeof buf);
+
+  if (n < 0 && errno == EAGAIN)
+    loop_drained(c->fd, LOOP_READ);
+  else if (n == 0 || (n < 0 && errno != EINTR))
+    destroy(c, "closed");
+}
+
+static void ready(struct loop_handler *h, int fd, int events)
+{
+  struct connection *c = (struct connection *)h;
+
+  (void)fd;
+  if (c->is_lingering)
+    discard_input(c);
+  else if (events & LOOP_WRITE)
+    resume(c); /* with room for replies there may be room for commands */
+  else if (session_is_ready(&c->session))
+    take_input(c);
+  else
+    settle(c);
+}
+
+static void out_of_time(struct connection *c)
+{
+  struct session *s = &c->session;
+
+  switch (s->doing) {
+  case COMMAND:
+  case SKIP:
+    session_end(s, REPLY_TIMEOUT, "timeout");
+    break;
+  case DATA:
+  case FULL:
+    session_end(s, REPLY_DATA_TIMEOUT, "timeout in data");
+    break;
+  case OPENING:
+    handoff_abort(&c->handoff);
+    session_lost(s);
+    feed(c);
+    break;
+  default: /* others answer for it */
+    break;
+  }
+  c->last = loop_now();
+}
+
+static void on_timer(struct loop_timer *t)
+{
+  struct connection *c = of_timer(t);
+  int is_late = loop_now() >= c->last + clock_of(&c->session);
+
+  if (c->is_lingering) {
+    destroy(c, "closed");
+    return;
+  }
+  if (is_late && c->sent < c->session.out.len && !holds_replies(&c->session)) {
+    destroy(c, "client does not read");
+    return;
+  }
+  if (is_late)
+    out_of_time(c);
+  settle(c);
+}
+
+/* ---- the world of a session */
+
+static int ask(struct session *s, const char *address)
+{
+  return knows_ask(&of_session(s)->knows, address);
+}
+
+static int open_message(struct session *s)
+{
+  char flags[3];
+  size_t n = 0;
+  struct handoff_mail m = {
+    .flags = flags,
+    .sender = s->mail.from.s,
+    .envid = s->mail.envid.len ? s->mail.envid.s : "",
+    .ret = s->mail.ret,
+    .client = s->client,
+    .helo = s->hello.name.s,
+    .protocol = s->is_esmtp ? "ESMTP" : "SMTP",
+    .rcpts = &s->mail.rcpts,
+    .nrcpt = s->mail.nrcpt,
+  };
+
+  if (s->mail.is_8bit)
+    flags[n++] = 'b';
+  if (s->mail.is_relay)
+    flags[n++] = 'r';
+  flags[n] = 0;
+  return handoff_open(&of_session(s)->handoff, &m);
+}
+
+static int send_data(struct session *s, const char *bytes, size_t len)
+{
+  return handoff_data(&of_session(s)->handoff, bytes, len);
+}
+
+static int commit(struct session *s)
+{
+  return handoff_commit(&of_session(s)->handoff);
+}
+
+static void give_up(struct session *s)
+{
+  handoff_abort(&of_session(s)->handoff);
+}
+
+static const struct session_world world = {program_table, ask, open_message, send_data, commit,
+                                           give_up};
+
+/* ---- answers */
+
+static void on_answer(struct knows *k, enum verdict v, const char *reason)
+{
+  struct connection *c = of_knows(k);
+
+  session_known(&c->session, v, reason);
+  resume(c);
+}
+
+static void on_opened(struct handoff *h, const char *id)
+{
+  struct connection *c = of_handoff(h);
+
+  session_opened(&c->session, id);
+  resume(c);
+}
+
+static void on_done(struct handoff *h, const char *id)
+{
+  struct connection *c = of_handoff(h);
+
+  session_done(&c->session, id);
+  resume(c);
+}
+
+static void on_refused(struct handoff *h, const char *reply)
+{
+  struct connection *c = of_handoff(h);
+
+  session_refused(&c->session, reply);
+  resume(c);
+}
+
+static void on_lost(struct handoff *h)
+{
+  struct connection *c = of_handoff(h);
+
+  session_lost(&c->session);
+  resume(c);
+}
+
+static void on_room(struct handoff *h)
+{
+  struct connection *c = of_handoff(h);
+
+  session_room(&c->session);
+  resume(c);
+}
+
+static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, on_lost, on_room};
+
+/* ---- beginning */
+
+int connection_open(int fd, const struct ip *ip, uint16_t port, const char *service)
+{
+  struct connection *c = calloc(1, sizeof *c);
+
+  if (!c || loop_add(fd, &c->handler) != 0) {
+    free(c);
+    close(fd);
+    return -1;
+  }
+  c->handler.ready = ready;
+  c->timer.fire = on_timer;
+  c->handoff.ops = &handoff_ops;
+  c->knows.answer = on_answer;
+  c->fd = fd;
+  c->last = loop_now();
+  c->after = all;
+  if (all)
+    all->before = c;
+  all = c;
+  count++;
+  session_start(&c->session, &world, ip, port);
+  log_connected(c->session.client, service);
+  settle(c);
+  return 0;
+}
+
+size_t connection_count(void)
+{
+  return count;
+}
+
+void connection_stop_all(void (*gone)(void))
+{
+  struct connection *c = all;
+
+  is_stopping = 1;
+  on_gone = gone;
+  if (count == 0) {
+    gone();
+    return;
+  }
+  while (c) {
+    struct connection *after = c->after;
+    if (c->session.doing < DATA || c->session.doing == ASKED || c->session.doing == OPENING)
+      session_end(&c->session, REPLY_SHUTDOWN, "shutdown");
+    if (c->is_lingering)
+      destroy(c, "closed");
+    else
+      settle(c);
+    c = after;
+  }
+}

@@ -1,0 +1,61 @@
+/* received.c - the Received field we put in front of a message. Pure.
+ *
+ *   Received: from sub2.example.org (HELO sub2) ([192.0.2.1])
+ *           by mx.example.org (Heloise) with ESMTP id ...
+ *           for <user@example.org>; Sat, 31 Jan 2026 09:00:00 +0000
+ *
+ * helo, said and rcpt come from the client. */
+#include "smtpd/received.h"
+
+#include <string.h>
+
+#include "common/units.h"
+
+#define NAME_MAX_BYTES 255
+
+/* a name or comment as it may stand in the field: other bytes become "?" */
+static int cat_clean(stralloc *out, const char *s, const char *allowed)
+{
+  size_t n = strnlen(s, NAME_MAX_BYTES), from = out->len;
+
+  if (!stralloc_catb(out, s, n))
+    return 0;
+  for (size_t i = from; i < out->len; i++) {
+    char c = out->s[i];
+    int is_alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!is_alnum && (c == 0 || !strchr(allowed, c)))
+      out->s[i] = '?';
+  }
+  return 1;
+}
+
+static int cat_from(stralloc *out, const struct received *r)
+{
+  char ip[IP_TEXT];
+
+  ip_format(ip, r->ip);
+  return stralloc_cats(out, "Received: from ") && cat_clean(out, r->helo, "-._:[]") &&
+         (!*r->said || (stralloc_cats(out, " (HELO ") && cat_clean(out, r->said, " -._:[]/@=+,*~") &&
+                        stralloc_cats(out, ")"))) &&
+         stralloc_cats(out, r->ip->family == 6 ? " ([IPv6:" : " ([") && stralloc_cats(out, ip) &&
+         stralloc_cats(out, "])\r\n");
+}
+
+static int cat_by(stralloc *out, const struct received *r)
+{
+  return stralloc_cats(out, "\tby ") && stralloc_cats(out, r->hostname) &&
+         stralloc_cats(out, " (Heloise) with ") && stralloc_cats(out, r->protocol) &&
+         stralloc_cats(out, " id ") && stralloc_cats(out, r->id);
+}
+
+int received_make(stralloc *out, const struct received *r)
+{
+  if (!stralloc_copys(out, "") || !cat_from(out, r) || !cat_by(out, r))
+    return -1;
+  if (r->rcpt && (!stralloc_cats(out, "\r\n\tfor <") || !stralloc_cats(out, r->rcpt) ||
+                  !stralloc_cats(out, ">")))
+    return -1;
+  if (!stralloc_cats(out, "; ") || units_format_date(out, r->time) != 0)
+    return -1;
+  return stralloc_cats(out, "\r\n") ? 0 : -1;
+}

@@ -1,0 +1,130 @@
+/* session.h - one SMTP session: what it was told, what it answers
+ *
+ * Runs without a socket: bytes go in with session_feed(), replies come out in `out`, and
+ * what other programs must do is asked through struct session_world. Each question is
+ * answered later by one call of session_known(), session_opened() and so on; until then
+ * the session takes no more bytes. */
+#ifndef SMTPD_SESSION_H
+#define SMTPD_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stralloc.h>
+
+#include "common/content.h"
+#include "common/hello.h"
+#include "common/ip.h"
+#include "common/table.h"
+#include "common/units.h"
+#include "common/verdict.h"
+#include "smtpd/enddata.h"
+
+enum reply {
+#define REPLY(name, code, status, text) REPLY_##name,
+#include "smtpd/replies.def"
+#undef REPLY
+  REPLY_NONE /* nothing to say now: written already, or it follows */
+};
+
+/* what was said so far, as bits for the verb table */
+enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT = 8 };
+
+/* 0 COMMAND      takes command lines
+ * 1 SKIP         a command line is too long: takes the rest of it
+ * 2 DATA         takes the message
+ * 3 ASKED        waits for session_known()
+ * 4 OPENING      waits for session_opened()
+ * 5 FULL         waits for session_room(): the intake is slow
+ * 6 COMMITTING   waits for session_done()
+ * 7 ENDED        takes nothing; what is in `out` is the last */
+enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, ENDED };
+
+/* the transaction; texts are NUL-terminated, their bounds are those of address.h and RFC 3461 */
+struct mail {
+  stralloc from;       /* in normal form; "" is the null sender */
+  stralloc envid;      /* xtext, at most 100 bytes, "" if not given */
+  stralloc rcpts;      /* address NUL notify NUL orcpt NUL, nrcpt times; bound: recipient-limit */
+  size_t nrcpt;
+  const char *ret;     /* "", "FULL", "HDRS" */
+  int is_8bit, is_relay;
+};
+
+struct session;
+
+/* the programs around a session. Each returns 0, or -1: it cannot be done now. */
+struct session_world {
+  const struct table *(*table)(void);
+  int (*ask)(struct session *s, const char *address); /* session_known() follows */
+  int (*open)(struct session *s);                     /* session_opened(), _refused() or _lost() */
+  int (*data)(struct session *s, const char *bytes, size_t len); /* EAGAIN: session_room() */
+  int (*commit)(struct session *s); /* session_done(), _refused() or _lost(); EAGAIN as data */
+  void (*abort)(struct session *s);
+};
+
+struct session {
+  const struct session_world *world;
+  struct ip ip;
+  char client[IP_PORT_TEXT]; /* "192.0.2.1:4711" */
+  enum session_doing doing;
+  enum session_order order;
+  int is_esmtp;
+  uint32_t verbs_off;     /* verbs not offered to this client */
+  struct hello hello;
+  stralloc said;          /* what the client called itself, when hello.name differs; 255 bytes */
+  struct mail mail;
+  stralloc asked;         /* the recipient in question: as in mail.rcpts */
+  stralloc out;           /* replies; bound: SESSION_OUT_MAX and one reply */
+  const char *argument;   /* for the %s of the reply a verb returns */
+  const char *reason;     /* why it ended, for the log */
+  char number[UNITS_DIGITS]; /* room for an argument that is a number or a keyword */
+  unsigned int commands, errors, greeting_errors, messages;
+
+  /* the message */
+  char id[64];
+  stralloc received;      /* the Received field, until it is sent */
+  struct enddata end;
+  struct content content;
+  enum reply refusal;     /* what the client will hear after the end; REPLY_NONE: nothing wrong yet */
+  stralloc refusal_text;  /* the intake's own words, instead; 512 bytes */
+};
+
+#define SESSION_OUT_MAX 16384
+#define SESSION_FRAME 32000 /* bytes of the message in one WIRE_DATA */
+
+/* a new session of a client; puts the banner in out */
+void session_start(struct session *s, const struct session_world *w, const struct ip *ip,
+                   uint16_t port);
+/* frees what it holds and gives up an open message */
+void session_close(struct session *s);
+
+/* takes bytes; returns how many. Fewer than len: it waits (doing), out is full, the line
+ * is not complete (keep the bytes and call again with more), or it has ended. */
+size_t session_feed(struct session *s, const char *bytes, size_t len);
+/* whether bytes can be fed now */
+int session_is_ready(const struct session *s);
+
+/* answers to what was asked of the world */
+void session_known(struct session *s, enum verdict v, const char *reason);
+void session_opened(struct session *s, const char *id);
+void session_refused(struct session *s, const char *reply);
+void session_lost(struct session *s);
+void session_room(struct session *s);
+void session_done(struct session *s, const char *id);
+
+/* the client was silent for too long; or we stop: say so and end */
+void session_end(struct session *s, enum reply r, const char *reason);
+
+/* a last reply (421) for a client that gets no session, in out (replaced). 0, or -1. */
+int session_farewell(stralloc *out, enum reply r);
+
+/* for the verbs: */
+/* appends a reply, counts and logs a refusal (command says of what). REPLY_NONE: nothing. */
+void session_reply(struct session *s, enum reply r, const char *command, size_t len);
+/* the message was read to its end and is not taken: says why, and drops the transaction */
+void session_refuse_message(struct session *s);
+/* drops the transaction */
+void session_reset(struct session *s);
+/* puts the number v in s->number and makes it the argument */
+void session_argument(struct session *s, uint64_t v);
+
+#endif

@@ -1,0 +1,71 @@
+/* smtpd.c - heloise-smtpd: takes mail by SMTP
+ *
+ * User hlsmtpd; opens no file, sees no other message, runs nothing. Listening sockets,
+ * tables, and the channels to heloise-intake and heloise-auth come from `heloise run`. */
+#include <string.h>
+#include <unistd.h>
+
+#include "common/confine.h"
+#include "common/loop.h"
+#include "common/program.h"
+#include "common/settings.h"
+#include "smtpd/connection.h"
+#include "smtpd/handoff.h"
+#include "smtpd/knows.h"
+#include "smtpd/listener.h"
+
+#define FINISH_MS 2000 /* for messages under way when we are asked to stop */
+
+static int take_listener(const char *addr, const char *service, int fd)
+{
+  return listener_add(addr, service, fd);
+}
+
+static int take_channel(const char *peer, int fd)
+{
+  if (strcmp(peer, "intake") == 0)
+    return handoff_channel(fd);
+  if (strcmp(peer, "auth") == 0)
+    return knows_channel(fd);
+  return close(fd);
+}
+
+static int take_table(const struct table *t)
+{
+  listener_prune(t);
+  return 0;
+}
+
+static int start(void)
+{
+  confine_descriptors((unsigned long)settings.session_limit + 64);
+  if (confine_program("smtpd", NULL, 0) != 0)
+    return -1;
+  return listener_start();
+}
+
+static void on_time_up(struct loop_timer *t)
+{
+  (void)t;
+  program_done();
+}
+
+static void stop(void)
+{
+  static struct loop_timer timer = {.fire = on_time_up};
+
+  listener_stop_all();
+  if (loop_timer_in(&timer, FINISH_MS) != 0)
+    program_done();
+  connection_stop_all(program_done);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct program smtpd = {
+    .name = "smtpd", .listen = take_listener, .channel = take_channel, .table = take_table,
+    .start = start, .stop = stop,
+  };
+
+  return program_main(&smtpd, argc, argv);
+}

@@ -1,0 +1,46 @@
+/* verb.h - the verbs of SMTP as heloise-smtpd knows them: one table, one function each
+ *
+ * A verb's function gets a command whose order was checked, and returns what to reply;
+ * REPLY_NONE when it wrote the reply itself, or when it follows later. A %s in the reply
+ * is s->argument. */
+#ifndef SMTPD_VERB_H
+#define SMTPD_VERB_H
+
+#include "smtpd/command.h"
+#include "smtpd/session.h"
+
+/* runs the command: its reply */
+enum reply verb_run(struct session *s, const struct command *c);
+
+enum reply verb_ehlo(struct session *s, const struct command *c);
+enum reply verb_helo(struct session *s, const struct command *c);
+enum reply verb_mail(struct session *s, const struct command *c);
+enum reply verb_rcpt(struct session *s, const struct command *c);
+enum reply verb_data(struct session *s, const struct command *c);
+enum reply verb_rset(struct session *s, const struct command *c);
+enum reply verb_noop(struct session *s, const struct command *c);
+enum reply verb_vrfy(struct session *s, const struct command *c);
+enum reply verb_help(struct session *s, const struct command *c);
+enum reply verb_quit(struct session *s, const struct command *c);
+/* known to other servers, not to us: says so with 502 */
+enum reply verb_other(struct session *s, const struct command *c);
+
+/* verb_rcpt.c: heloise-auth has answered about s->asked */
+enum reply verb_rcpt_known(struct session *s, enum verdict v);
+
+/* verb_data.c: takes bytes of the message, returns how many */
+size_t data_feed(struct session *s, const char *bytes, size_t len);
+/* the intake has room again */
+void data_room(struct session *s);
+/* what is still to come is read to its end and dropped; then this is the reply (or text,
+ * when it is not NULL) */
+void data_refuse(struct session *s, enum reply r, const char *text);
+
+/* whether why (from address_path() or hello_judge()) says that memory is out */
+int verb_no_memory(const char *why);
+/* the reply to a parameter of MAIL or RCPT that is not offered; names it */
+enum reply verb_unknown_parameter(struct session *s, const struct command_param *p);
+/* a local part or host without a domain gets ours: "domain", or else "hostname" */
+const char *verb_own_domain(void);
+
+#endif

@@ -1,0 +1,226 @@
+/* verb_rcpt.c - RCPT TO: accept or refuse one recipient
+ *
+ * Runs in heloise-smtpd: user hlsmtpd, no file access. The argument is hostile bytes until
+ * address_path() and the parameter readers took it. Local users are heloise-auth's to know.
+ * RFC 5321 4.1.1.3; RFC 3461 4.1, 4.2 (NOTIFY, ORCPT). */
+#include <string.h>
+#include <strings.h>
+
+#include "common/address.h"
+#include "common/settings.h"
+#include "common/verbs.h"
+#include "smtpd/access_check.h"
+#include "smtpd/verb.h"
+
+#define ORCPT_MAX 500 /* RFC 3461 4.2 */
+
+/* a recipient being judged */
+struct rcpt {
+  struct address address;
+  char notify[32]; /* "", "NEVER", or the list in upper case and one order */
+  const char *orcpt;
+  size_t orcptlen;
+};
+
+/* ---- parameters */
+
+static const char *const notify_words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"};
+
+static int notify_word(const char *s, size_t len)
+{
+  for (int i = 0; i < 4; i++)
+    if (strlen(notify_words[i]) == len && strncasecmp(s, notify_words[i], len) == 0)
+      return i;
+  return -1;
+}
+
+/* notify = "NEVER" / 1#( "SUCCESS" / "FAILURE" / "DELAY" ) */
+static int read_notify(const char *s, size_t len, char out[32])
+{
+  unsigned int set = 0;
+
+  for (;;) {
+    const char *comma = memchr(s, ',', len);
+    size_t n = comma ? (size_t)(comma - s) : len;
+    int word = notify_word(s, n);
+    if (word < 0)
+      return -1;
+    set |= 1U << word;
+    if (!comma)
+      break;
+    s += n + 1;
+    len -= n + 1;
+  }
+  if ((set & 1) && set != 1)
+    return -1;
+  out[0] = 0;
+  for (int i = 0; i < 4; i++)
+    if (set & 1U << i) {
+      if (out[0])
+        strcat(out, ",");
+      strcat(out, notify_words[i]); /* all of them are 21 bytes */
+    }
+  return 0;
+}
+
+/* orcpt = addr-type ";" xtext; addr-type is an atom */
+static int is_orcpt(const char *s, size_t len)
+{
+  const char *semicolon = memchr(s, ';', len);
+  size_t type = semicolon ? (size_t)(semicolon - s) : 0;
+
+  if (type == 0 || len > ORCPT_MAX || type + 1 == len)
+    return 0;
+  for (size_t i = 0; i < type; i++)
+    if (s[i] <= 32 || s[i] >= 127 || strchr("()<>@,:\\\".[]", s[i]))
+      return 0;
+  return address_is_xtext(semicolon + 1, len - type - 1);
+}
+
+static enum reply take_parameter(struct session *s, const struct command_param *p, struct rcpt *r)
+{
+  if (s->verbs_off & VERB_DSN)
+    return verb_unknown_parameter(s, p);
+  if (command_param_is(p, "NOTIFY")) {
+    s->argument = "NOTIFY";
+    if (r->notify[0])
+      return REPLY_PARAMETER_TWICE;
+    s->argument = "NOTIFY=NEVER, or SUCCESS, FAILURE and DELAY with commas between";
+    return read_notify(p->value, p->valuelen, r->notify) == 0 ? REPLY_NONE : REPLY_PARAMETER_VALUE;
+  }
+  if (command_param_is(p, "ORCPT")) {
+    s->argument = "ORCPT";
+    if (r->orcptlen > 0)
+      return REPLY_PARAMETER_TWICE;
+    s->argument = "ORCPT=type;xtext of at most 500 bytes";
+    r->orcpt = p->value;
+    r->orcptlen = p->valuelen;
+    return is_orcpt(p->value, p->valuelen) ? REPLY_NONE : REPLY_PARAMETER_VALUE;
+  }
+  return verb_unknown_parameter(s, p);
+}
+
+static enum reply take_parameters(struct session *s, const char *rest, size_t len, struct rcpt *r)
+{
+  struct command_param p;
+  int more;
+
+  while ((more = command_param(&rest, &len, &p)) > 0) {
+    enum reply reply = take_parameter(s, &p, r);
+    if (reply != REPLY_NONE)
+      return reply;
+  }
+  return more == 0 ? REPLY_NONE : REPLY_PARAMETER_SYNTAX;
+}
+
+/* ---- may it pass? */
+
+static enum reply add(struct session *s)
+{
+  if (!stralloc_catb(&s->mail.rcpts, s->asked.s, s->asked.len))
+    return REPLY_NO_MEMORY;
+  s->mail.nrcpt++;
+  s->order = HAVE_RCPT;
+  return REPLY_RCPT_OK;
+}
+
+enum reply verb_rcpt_known(struct session *s, enum verdict v)
+{
+  return v == V_OK ? add(s) : v == V_PERM ? REPLY_NO_SUCH_USER : REPLY_USER_UNSURE;
+}
+
+/* address NUL notify NUL orcpt NUL, where it waits for its answer */
+static int keep(struct session *s, const struct rcpt *r)
+{
+  return stralloc_copyb(&s->asked, r->address.text.s, r->address.text.len + 1) &&
+         stralloc_catb(&s->asked, r->notify, strlen(r->notify) + 1) &&
+         stralloc_catb(&s->asked, r->orcpt, r->orcptlen) && stralloc_0(&s->asked);
+}
+
+static enum reply ask(struct session *s)
+{
+  s->doing = ASKED;
+  if (s->world->ask(s, s->asked.s) == 0)
+    return REPLY_NONE;
+  s->doing = COMMAND;
+  return REPLY_USER_UNSURE;
+}
+
+/* an address without a domain: postmaster is ours always, others get our domain when the
+ * client is one of us */
+static enum reply complete(struct session *s, struct address *a, int *is_postmaster)
+{
+  *is_postmaster = strcasecmp(a->text.s, "postmaster") == 0;
+  if (!*is_postmaster && !s->mail.is_relay)
+    return REPLY_RCPT_NO_DOMAIN;
+  if (!stralloc_cats(&a->text, "@") ||
+      !stralloc_cats(&a->text, *is_postmaster ? settings.hostname : verb_own_domain()) ||
+      !stralloc_0(&a->text))
+    return REPLY_NO_MEMORY;
+  a->text.len--;
+  a->domain = a->text.s + a->local_len + 1;
+  return REPLY_NONE;
+}
+
+static enum reply judge(struct session *s, struct rcpt *r)
+{
+  const struct table *t = s->world->table();
+  struct access_rule rule;
+  int is_postmaster = 0;
+  enum domain_kind kind;
+  enum reply reply = REPLY_NONE;
+
+  if (!*r->address.domain)
+    reply = complete(s, &r->address, &is_postmaster);
+  if (reply != REPLY_NONE)
+    return reply;
+  if (!keep(s, r))
+    return REPLY_NO_MEMORY;
+  if (is_postmaster)
+    return add(s);
+  access_of_address(t, ACCESS_RCPT, r->address.text.s, &rule);
+  s->argument = rule.textlen > 0 ? rule.text : "refused by this host's administrator; ask postmaster";
+  if (rule.action == ACCESS_REJECT)
+    return REPLY_REJECTED;
+  if (rule.action == ACCESS_DEFER)
+    return REPLY_DEFERRED;
+  kind = access_domain(t, r->address.domain);
+  if (kind == DOMAIN_LOCAL)
+    return ask(s);
+  if (kind == DOMAIN_RELAY || s->mail.is_relay || rule.action == ACCESS_RELAY)
+    return add(s);
+  s->argument = s->client;
+  return REPLY_RELAY_CLOSED;
+}
+
+static enum reply take(struct session *s, const struct command *c, struct rcpt *r)
+{
+  const char *path, *why;
+  size_t len, used;
+  enum reply reply;
+
+  if (command_after(c, "TO", &path, &len) != 0)
+    return REPLY_RCPT_SYNTAX;
+  if (address_path(path, len, 0, &r->address, &used, &why) != 0) {
+    s->argument = why;
+    return verb_no_memory(why) ? REPLY_NO_MEMORY : REPLY_RCPT_BAD;
+  }
+  if (used < len && path[used] != ' ' && path[used] != '\t')
+    return REPLY_PARAMETER_SYNTAX;
+  if (r->address.is_utf8)
+    return REPLY_RCPT_UTF8;
+  reply = take_parameters(s, path + used, len - used, r);
+  return reply == REPLY_NONE ? judge(s, r) : reply;
+}
+
+enum reply verb_rcpt(struct session *s, const struct command *c)
+{
+  struct rcpt r = {.orcpt = ""};
+  enum reply reply;
+
+  if (s->mail.nrcpt >= settings.recipient_limit)
+    return REPLY_TOO_MANY_RCPTS;
+  reply = take(s, c, &r);
+  stralloc_free(&r.address.text);
+  return reply;
+}

@@ -1,0 +1,90 @@
+/* verbtable.c - the verbs: which, in what order they are legal, who does them
+ *
+ * Runs in heloise-smtpd: user hlsmtpd, no file access. The command is hostile bytes; its
+ * order is checked here and nowhere else. RFC 5321 4.1.4. */
+#include "smtpd/verb.h"
+
+#include <string.h>
+
+#include "common/settings.h"
+#include "common/verbs.h"
+
+#define ANY (HAVE_NOTHING | HAVE_HELLO | HAVE_FROM | HAVE_RCPT)
+
+static const struct verb {
+  const char *name;
+  unsigned int order;  /* when it is legal */
+  enum reply missing;  /* what to say when it is not */
+  int has_argument;    /* may be followed by something */
+  uint32_t bit;        /* common/verbs.h: refused when switched off for the client */
+  enum reply (*run)(struct session *s, const struct command *c);
+} verbs[] = {
+  {"MAIL", HAVE_HELLO, REPLY_HELLO_FIRST, 1, 0, verb_mail},
+  {"RCPT", HAVE_FROM | HAVE_RCPT, REPLY_MAIL_FIRST, 1, 0, verb_rcpt},
+  {"DATA", HAVE_RCPT, REPLY_RCPT_FIRST, 0, 0, verb_data},
+  {"EHLO", ANY, REPLY_NONE, 1, 0, verb_ehlo},
+  {"HELO", ANY, REPLY_NONE, 1, 0, verb_helo},
+  {"RSET", ANY, REPLY_NONE, 0, 0, verb_rset},
+  {"QUIT", ANY, REPLY_NONE, 0, 0, verb_quit},
+  {"NOOP", ANY, REPLY_NONE, 1, 0, verb_noop},
+  {"VRFY", ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
+  {"HELP", ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
+  {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"STARTTLS", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"BDAT", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"TURN", ANY, REPLY_NONE, 1, 0, verb_other},
+};
+
+/* a command out of its order: what has to come first */
+static enum reply misplaced(const struct session *s, const struct verb *v)
+{
+  if (s->order == HAVE_NOTHING)
+    return REPLY_HELLO_FIRST;
+  if (v->run == verb_mail)
+    return REPLY_MAIL_TWICE;
+  if (v->run == verb_data)
+    return s->order == HAVE_FROM ? REPLY_NO_RCPT : REPLY_MAIL_FIRST;
+  return v->missing;
+}
+
+enum reply verb_run(struct session *s, const struct command *c)
+{
+  if (c->verblen == 0)
+    return REPLY_EMPTY;
+  for (const struct verb *v = verbs; v < verbs + sizeof verbs / sizeof *verbs; v++) {
+    if (!command_is(c, v->name))
+      continue;
+    s->argument = v->name;
+    if (s->verbs_off & v->bit)
+      return REPLY_NOT_IMPLEMENTED;
+    if (!(s->order & v->order))
+      return misplaced(s, v);
+    if (!v->has_argument && c->arglen > 0)
+      return REPLY_NO_ARGUMENT;
+    return v->run(s, c);
+  }
+  return REPLY_UNKNOWN;
+}
+
+int verb_no_memory(const char *why)
+{
+  return strcmp(why, "out of memory") == 0;
+}
+
+enum reply verb_unknown_parameter(struct session *s, const struct command_param *p)
+{
+  size_t n = p->keylen < sizeof s->number ? p->keylen : sizeof s->number - 1;
+
+  memcpy(s->number, p->key, n);
+  s->number[n] = 0;
+  s->argument = s->number;
+  return REPLY_PARAMETER_UNKNOWN;
+}
+
+const char *verb_own_domain(void)
+{
+  return *settings.domain ? settings.domain : settings.hostname;
+}

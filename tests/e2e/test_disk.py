@@ -1,0 +1,124 @@
+"""A full disk: 452 to the client, nothing half-queued, and mail again once there is room."""
+
+import os
+import subprocess
+import time
+
+from harness import Client, IS_ROOT, Instance, Skip, check, letter, main, test, wait_for
+
+
+class Small:
+    """An instance whose queue lies on a tmpfs of a few megabytes."""
+
+    def __init__(self, megabytes=4):
+        if not IS_ROOT:
+            raise Skip("only root can mount a small file system")
+        self.i = Instance(settings={"queue-min-free": "0"}, tables={"mailboxes": ["alice alice/"]}, is_shared=True)
+        self.queue = self.i.dir + "/queue"
+        self.saved = self.i.top + "/saved"
+        subprocess.run(["cp", "-a", self.queue, self.saved], check=True)
+        st = os.stat(self.queue)
+        r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm,mode=%o,uid=%d,gid=%d" %
+                            (megabytes, st.st_mode & 0o7777, st.st_uid, st.st_gid), "none", self.queue],
+                           capture_output=True)
+        if r.returncode != 0:
+            self.i.remove()
+            raise Skip("mounting a tmpfs is not allowed here")
+        subprocess.run("cp -a '%s'/. '%s'" % (self.saved, self.queue), shell=True, check=True)
+
+    def __enter__(self):
+        self.i.start()
+        return self
+
+    def __exit__(self, *ignored):
+        try:
+            self.i.stop()
+        finally:
+            subprocess.run(["umount", "-l", self.queue], check=True)
+            self.i.remove()
+
+    def fill(self):
+        path = self.queue + "/filler"
+        with open(path, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"\0" * 65536)
+            except OSError:
+                pass
+            try:
+                while True:
+                    f.write(b"\0" * 512)
+            except OSError:
+                pass
+        return path
+
+
+def refusal(i, text):
+    """What the client is told, wherever it is told."""
+    with Client(i) as c:
+        c.cmd("EHLO x.example", 250)
+        for command in ("MAIL FROM:<s@client.example>", "RCPT TO:<alice@heloise.example>", "DATA"):
+            r = c.cmd(command)
+            if r.code not in (250, 354):
+                return r
+        c.raw(text.replace("\n", "\r\n") + ".\r\n")
+        r = c.reply()
+        c.cmd("NOOP", 250)
+        return r
+
+
+@test("a full disk: 452 4.3.1, nothing is left behind, and mail is taken again when there is room")
+def full():
+    with Small() as small:
+        i = small.i
+        i.wait_event("delivered", id=i.send("s@client.example", "alice@heloise.example"))
+        filler = small.fill()
+        for _ in range(3):
+            r = refusal(i, letter("full", "x" * 70 + "\n"))
+            check(r.code == 452 and r.text.startswith("4.3.1 "), r)
+        os.unlink(filler)
+        wait_for("mail is taken again", lambda: refusal(i, letter("room")).code == 250, 10)
+        wait_for("it is delivered", lambda: any(b"Subject: room" in m for m in i.mail("alice")))
+        check(not any(b"Subject: full" in m for m in i.mail("alice")), "a refused message was delivered")
+        wait_for("nothing is left", lambda: not i.queue_files() and not os.listdir(small.queue + "/tmp"), 5)
+
+
+@test("a message that fills the disk half way is refused, a small one goes through")
+def half_way():
+    with Small() as small:
+        i = small.i
+        r = refusal(i, letter("too much for it", ("y" * 99 + "\n") * 80000))
+        check(r.code == 452 and r.text.startswith("4.3.1 "), r)
+        wait_for("a small one", lambda: refusal(i, letter("small")).code == 250, 10)
+        wait_for("it is delivered", lambda: any(b"Subject: small" in m for m in i.mail("alice")))
+        wait_for("nothing is left", lambda: not i.queue_files() and not os.listdir(small.queue + "/tmp"), 5)
+
+
+@test("less room than queue-min-free: 452 before the disk is full")
+def reserve():
+    with Small() as small:
+        i = small.i
+        i.cli("set", "queue-min-free", "1g", ok=True)
+        i.cli("reload", ok=True)
+        wait_for("the setting", lambda: refusal(i, letter("reserve")).code == 452, 5)
+        i.cli("set", "queue-min-free", "0", ok=True)
+        i.cli("reload", ok=True)
+        wait_for("the setting", lambda: refusal(i, letter("reserve")).code == 250, 5)
+
+
+@test("sendmail on a full disk: exit 75, and no half file in queue/drop")
+def sendmail_full():
+    with Small() as small:
+        i = small.i
+        i.stop()
+        filler = small.fill()
+        r = i.sendmail("alice@heloise.example", stdin=letter("dropped", "z" * 70000 + "\n"))
+        check(r.returncode in (73, 75), "exit", r.returncode, r.error)
+        os.unlink(filler)
+        i.start()
+        time.sleep(1.5)
+        check(not any(b"Subject: dropped" in m for m in i.mail("alice")), "half a message was delivered")
+
+
+if __name__ == "__main__":
+    main()

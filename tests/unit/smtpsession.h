@@ -1,0 +1,164 @@
+/* smtpsession.h - a session without sockets, for tests: a world that answers at once
+ *
+ * Local users of example.org: alice, bob and postmaster; slow@ gives a temporary error. */
+#ifndef TESTS_UNIT_SMTPSESSION_H
+#define TESTS_UNIT_SMTPSESSION_H
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/settings.h"
+#include "smtpd/session.h"
+
+/* what the world does, and what it was given */
+struct fake {
+  const struct table *table;
+  int no_auth, no_intake, is_full, is_lost; /* faults */
+  const char *refuse_open, *refuse_commit;  /* replies of the intake */
+  stralloc asked, message;
+  unsigned int opened, committed, aborted;
+  int is_open;
+};
+
+static struct fake fake;
+
+static const struct table *fake_table(void)
+{
+  return fake.table;
+}
+
+static int fake_ask(struct session *s, const char *address)
+{
+  (void)s;
+  return fake.no_auth || !stralloc_copys(&fake.asked, address) || !stralloc_0(&fake.asked) ? -1 : 0;
+}
+
+static int fake_open(struct session *s)
+{
+  (void)s;
+  if (fake.no_intake)
+    return -1;
+  fake.opened++;
+  fake.is_open = 1;
+  fake.message.len = 0;
+  return 0;
+}
+
+static int fake_data(struct session *s, const char *bytes, size_t len)
+{
+  (void)s;
+  errno = fake.is_full ? EAGAIN : EPIPE;
+  if (fake.is_full || fake.is_lost || len > SESSION_FRAME)
+    return -1;
+  return stralloc_catb(&fake.message, bytes, len) ? 0 : -1;
+}
+
+static int fake_commit(struct session *s)
+{
+  (void)s;
+  errno = fake.is_full ? EAGAIN : EPIPE;
+  if (fake.is_full || fake.is_lost)
+    return -1;
+  fake.committed++;
+  return 0;
+}
+
+static void fake_abort(struct session *s)
+{
+  (void)s;
+  fake.aborted += (unsigned int)fake.is_open;
+  fake.is_open = 0;
+}
+
+static const struct session_world fake_world = {fake_table, fake_ask,    fake_open,
+                                                fake_data,  fake_commit, fake_abort};
+
+static enum verdict fake_verdict(void)
+{
+  return strncmp(fake.asked.s, "slow@", 5) == 0      ? V_TEMP
+         : strncmp(fake.asked.s, "alice@", 6) == 0   ? V_OK
+         : strncmp(fake.asked.s, "bob@", 4) == 0     ? V_OK
+         : strncmp(fake.asked.s, "postmaster@", 11) == 0 ? V_OK
+                                                        : V_PERM;
+}
+
+/* answers what the session waits for; 0 when it waits for nothing that is answered */
+static int fake_answer(struct session *s)
+{
+  switch (s->doing) {
+  case ASKED:
+    session_known(s, fake_verdict(), "");
+    return 1;
+  case OPENING:
+    if (fake.refuse_open) {
+      fake.is_open = 0;
+      session_refused(s, fake.refuse_open);
+    } else {
+      session_opened(s, "42.1");
+    }
+    return 1;
+  case COMMITTING:
+    fake.is_open = 0;
+    if (fake.refuse_commit)
+      session_refused(s, fake.refuse_commit);
+    else
+      session_done(s, "42.1");
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+/* feeds all of it in pieces of at most `piece` bytes, as a connection would */
+static void fake_feed(struct session *s, const char *bytes, size_t len, size_t piece)
+{
+  stralloc pending = {0};
+  size_t at = 0;
+
+  for (;;) {
+    size_t used = session_feed(s, pending.s, pending.len);
+    if (used > 0) {
+      memmove(pending.s, pending.s + used, pending.len - used);
+      pending.len -= used;
+      continue;
+    }
+    if (fake_answer(s))
+      continue;
+    if (at == len || !session_is_ready(s))
+      break;
+    if (len - at < piece)
+      piece = len - at;
+    if (!stralloc_catb(&pending, bytes + at, piece))
+      break;
+    at += piece;
+  }
+  stralloc_free(&pending);
+}
+
+/* entries: table, key, value; a NULL ends them. "client:..." and table verbs take networks. */
+static struct table *fake_tables(const char *const (*entries)[3])
+{
+  int fd = memfd_create("tables", MFD_CLOEXEC);
+  struct table_maker *m = table_maker_start(fd);
+  struct table *t;
+
+  for (; m && (*entries)[0]; entries++) {
+    const char *name = (*entries)[0], *key = (*entries)[1], *value = (*entries)[2];
+    const char *prefix = strncmp(key, "client:", 7) == 0 ? "client:" : "";
+    struct ip_net net;
+    if ((*prefix || strcmp(name, "verbs") == 0) &&
+        ip_net_parse(key + strlen(prefix), strlen(key + strlen(prefix)), &net) == 0)
+      table_maker_add_net(m, name, prefix, &net, value, strlen(value));
+    else
+      table_maker_add(m, name, key, strlen(key), value, strlen(value));
+  }
+  if (!m || table_maker_finish(m) != 0)
+    return NULL;
+  t = table_open(fd);
+  close(fd);
+  return t;
+}
+
+#endif

@@ -1,0 +1,203 @@
+/* test_ladder.c - the ladder's table: what follows what, and that nothing is missing */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/verbs.h"
+#include "deliver/ladder.h"
+
+static const struct {
+  enum ladder_rung rung;
+  enum saw saw;
+  unsigned int code;
+  uint32_t facts;
+  const char *number;
+  enum ladder_do then;
+  enum ladder_final final;
+} cases[] = {
+  {RUNG_CONNECT, SAW_REPLY, 0, 0, "A0", DO_BANNER, FINAL_DEFER},
+  {RUNG_CONNECT, SAW_REFUSED, 0, 0, "A1", DO_NEXT, FINAL_DEFER},
+  {RUNG_CONNECT, SAW_NO_ANSWER, 0, 0, "A2", DO_NEXT, FINAL_DEFER},
+  {RUNG_CONNECT, SAW_UNREACHABLE, 0, 0, "A3", DO_NEXT, FINAL_DEFER},
+  {RUNG_CONNECT, SAW_LOCAL, 0, 0, "A8", DO_STOP, FINAL_DEFER},
+  {RUNG_BANNER, SAW_RESET, 0, 0, "A4", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_CLOSE, 0, 0, "A5", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_SILENCE, 0, 0, "A6", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_REPLY, 220, 0, "B1", DO_GREET, FINAL_DEFER},
+  {RUNG_BANNER, SAW_REPLY, 220, IF_OWN_NAME, "B22", DO_DROP_WORSE, FINAL_LOOP},
+  {RUNG_BANNER, SAW_REPLY, 421, 0, "B3", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_REPLY, 450, 0, "B4", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_REPLY, 554, 0, "B5", DO_NEXT, FINAL_GREET},
+  {RUNG_BANNER, SAW_REPLY, 550, 0, "B6", DO_NEXT, FINAL_GREET},
+  {RUNG_BANNER, SAW_REPLY, 521, 0, "B7", DO_NEXT, FINAL_NO_MAIL},
+  {RUNG_BANNER, SAW_REPLY, 354, 0, "B8", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_REPLY, 250, 0, "B9", DO_GREET, FINAL_DEFER},
+  {RUNG_BANNER, SAW_FOREIGN, 0, 0, "B13", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_UNFINISHED, 0, 0, "B15", DO_NEXT, FINAL_DEFER},
+  {RUNG_BANNER, SAW_ENDLESS, 0, 0, "B19", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 250, 0, "E15", DO_READY, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 252, 0, "E25", DO_PLAIN, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 500, 0, "E1", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 502, 0, "E2", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 501, 0, "E3", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 503, 0, "E4", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 504, 0, "E5", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 554, 0, "E6", DO_HELO, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 550, IF_OVER, "E7", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 550, IF_OVER | IF_NEEDED, "T17", DO_NEXT, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 421, 0, "E8", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 421, IF_OVER, "E8", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_CLOSE, 0, 0, "E9", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_CLOSE, 0, IF_NEEDED, "T17", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_RESET, 0, 0, "E10", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_SILENCE, 0, 0, "E11", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_SILENCE, 0, IF_HUNG, "E11", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_SILENCE, 0, IF_HUNG | IF_NEEDED, "E11", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_PART, 0, 0, "E12", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_UNFINISHED, 0, 0, "E13", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_ENDLESS, 0, 0, "E14", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_GARBLED, 0, 0, "E21", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_FOREIGN, 0, 0, "E23", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 354, 0, "E26", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 450, 0, "E27", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 450, IF_4YZ, "E27", DO_HELO, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 530, 0, "E28", DO_NEXT, FINAL_GREET},
+  {RUNG_EHLO, SAW_EARLY, 250, 0, "E29", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 501, IF_OVER, "E33", DO_FRESH_NAME, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 501, IF_OVER | IF_LITERAL, "E7", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_HELO, SAW_REPLY, 250, 0, "H1", DO_PLAIN, FINAL_DEFER},
+  {RUNG_HELO, SAW_REPLY, 503, 0, "H4", DO_RSET, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 550, IF_EHLO_50X, "H4", DO_RSET, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 501, IF_NAME, "H6", DO_NAME, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 501, IF_NAME | IF_OVER, "H6", DO_FRESH_NAME, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 501, IF_NAME | IF_LITERAL, "H7", DO_NEXT, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 550, 0, "H7", DO_NEXT, FINAL_GREET},
+  {RUNG_HELO, SAW_REPLY, 450, 0, "H8", DO_NEXT, FINAL_DEFER},
+  {RUNG_HELO, SAW_REPLY, 421, 0, "H9", DO_NEXT, FINAL_DEFER},
+  {RUNG_HELO, SAW_CLOSE, 0, 0, "E7", DO_FRESH_HELO, FINAL_DEFER},
+  {RUNG_HELO, SAW_CLOSE, 0, IF_EHLO_501, "E33", DO_FRESH_NAME, FINAL_GREET},
+  {RUNG_HELO, SAW_SILENCE, 0, 0, "H11", DO_NEXT, FINAL_DEFER},
+  {RUNG_FIRST, SAW_REPLY, 502, IF_CARD, "H5", DO_FRESH_EHLO, FINAL_DEFER},
+  {RUNG_FIRST, SAW_REPLY, 502, 0, "H7", DO_NEXT, FINAL_GREET},
+  {RUNG_MAIL, SAW_REPLY, 503, IF_CARD, "H12", DO_FRESH_EHLO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 450, 0, "D1", DO_NEXT, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 550, IF_BODY | IF_SIZE | IF_DSN, "D2", DO_SENDER, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 501, 0, "D2", DO_SENDER, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 555, IF_BODY | IF_SIZE, "X15", DO_REDO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 501, IF_DSN | IF_SIZE, "X22", DO_REDO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 504, IF_SIZE, "X13", DO_REDO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 452, IF_SIZE, "X11", DO_NEXT, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 552, IF_SIZE, "X12", DO_NEXT, FINAL_SIZE},
+  {RUNG_MAIL, SAW_CLOSE, 0, IF_BODY | IF_BATCH, "X16", DO_FRESH_REDO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_RESET, 0, IF_BATCH, "X2", DO_FRESH_REDO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_CLOSE, 0, 0, "D3", DO_NEXT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 550, 0, "D5", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 450, IF_ACCEPTED, "D4", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 452, IF_ACCEPTED, "X26", DO_AGAIN, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 452, 0, "D4", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 421, IF_ACCEPTED, "D7", DO_NEXT, FINAL_DEFER},
+  {RUNG_DATA, SAW_REPLY, 354, 0, "D8", DO_GO_ON, FINAL_DEFER},
+  {RUNG_DATA, SAW_REPLY, 554, 0, "D8", DO_SENDER, FINAL_DEFER},
+  {RUNG_DATA, SAW_REPLY, 451, 0, "D8", DO_NEXT, FINAL_DEFER},
+  {RUNG_DATA, SAW_REPLY, 250, 0, "D9", DO_NEXT, FINAL_DEFER},
+  {RUNG_BODY, SAW_LOCAL, 0, 0, "D23", DO_STOP, FINAL_DEFER},
+  {RUNG_DOT, SAW_REPLY, 250, 0, "D18", DO_SENDER, FINAL_DEFER},
+  {RUNG_DOT, SAW_REPLY, 451, 0, "D15", DO_NEXT, FINAL_DEFER},
+  {RUNG_DOT, SAW_REPLY, 554, 0, "D16", DO_SENDER, FINAL_DEFER},
+  {RUNG_DOT, SAW_REPLY, 354, 0, "D19", DO_LOST, FINAL_DEFER},
+  {RUNG_DOT, SAW_CLOSE, 0, 0, "D14", DO_LOST, FINAL_DEFER},
+  {RUNG_DOT, SAW_SILENCE, 0, 0, "D13", DO_LOST, FINAL_DEFER},
+};
+
+static void test_rows(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct ladder_row *r =
+      ladder_find(cases[i].rung, cases[i].saw, cases[i].code, cases[i].facts);
+    if (strcmp(r->number, cases[i].number) != 0 || r->then != cases[i].then ||
+        r->final != cases[i].final || r->rung != cases[i].rung)
+      fail_msg("case %zu (%s): row %s, do %d, final %d", i, cases[i].number, r->number, r->then,
+               r->final);
+  }
+}
+
+/* whatever is seen wherever, a row of that rung says what to do */
+static void test_complete(void **state)
+{
+  static const unsigned int codes[] = {0,   200, 220, 250, 252, 354, 400, 421, 450, 452, 500,
+                                       501, 502, 503, 504, 521, 530, 550, 552, 554, 555, 599};
+
+  (void)state;
+  for (int rung = 0; rung < RUNG_COUNT; rung++)
+    for (int saw = 0; saw < SAW_COUNT; saw++)
+      for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
+        for (uint32_t f = 0; f < 1U << 18; f = f < 64 ? f + 1 : f * 3 + 1) {
+          const struct ladder_row *r =
+            ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], f);
+          if (r->rung != (enum ladder_rung)rung)
+            fail_msg("rung %d saw %d code %u facts %x: nothing", rung, saw, codes[c], f);
+        }
+}
+
+/* no failure of a greeting is a verdict on the recipient, and no timeout ever bounces */
+static void test_never_bounces(void **state)
+{
+  size_t n;
+  const struct ladder_row *r = ladder_rows(&n);
+
+  (void)state;
+  for (size_t i = 0; i < n; i++) {
+    if (r[i].final == FINAL_BOUNCE)
+      fail_msg("row %s", r[i].number);
+    if (r[i].rung < RUNG_READY && (r[i].then == DO_SENDER || r[i].then == DO_RECIPIENT))
+      fail_msg("row %s", r[i].number);
+    if ((r[i].saw & (1U << SAW_SILENCE)) && !(r[i].saw & (1U << SAW_REPLY)) &&
+        r[i].final != FINAL_DEFER)
+      fail_msg("row %s", r[i].number);
+    if ((r[i].then == DO_REDO) != (r[i].without != 0) && r[i].then != DO_FRESH_REDO)
+      fail_msg("row %s leaves nothing out", r[i].number);
+    if (r[i].then == DO_FRESH_REDO && r[i].without == 0)
+      fail_msg("row %s would do the same again", r[i].number);
+  }
+}
+
+static void test_words(void **state)
+{
+  static const struct {
+    enum ladder_rung rung;
+    enum saw saw;
+    const char *text;
+  } c[] = {{RUNG_EHLO, SAW_SILENCE, "timed out at EHLO"},
+           {RUNG_EHLO, SAW_CLOSE, "connection closed after EHLO"},
+           {RUNG_BANNER, SAW_CLOSE, "connection closed at the banner"},
+           {RUNG_CONNECT, SAW_REFUSED, "refused at connect"},
+           {RUNG_DOT, SAW_RESET, "connection reset after the end of the message"}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    char out[LADDER_EVENT];
+    ladder_event(out, c[i].rung, c[i].saw);
+    assert_string_equal(out, c[i].text);
+  }
+  for (int rung = 0; rung < RUNG_COUNT; rung++)
+    for (int saw = 0; saw < SAW_COUNT; saw++) {
+      char out[LADDER_EVENT];
+      ladder_event(out, (enum ladder_rung)rung, (enum saw)saw);
+      assert_true(strlen(out) > 8);
+    }
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_complete),
+                                     cmocka_unit_test(test_never_bounces),
+                                     cmocka_unit_test(test_words)};
+
+  return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);
+}

@@ -1,0 +1,244 @@
+/* test_sevenbit.c - what a message becomes for a peer without 8BITMIME */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <stralloc.h>
+
+#include "deliver/sevenbit.h"
+
+/* in the rows LF stands for CR LF; ~ at the end of `out` stands for the input */
+struct row {
+  const char *name, *in, *out;
+};
+
+#define ADDED \
+  "MIME-Version: 1.0\nContent-Type: text/plain; charset=unknown-8bit\n" \
+  "Content-Transfer-Encoding: "
+#define M "MIME-Version: 1.0\n"
+#define T "Content-Type: text/plain; charset=utf-8\n"
+#define QP "Content-Transfer-Encoding: quoted-printable\n"
+
+static const struct row rows[] = {
+  {"plain stays", "A: b\n\nhello\n.dot\n", NULL},
+  {"header only stays", "A: b\n", NULL},
+  {"empty stays", "", NULL},
+  {"encoded parts stay", M T QP "\nH=C3=A4\n", NULL},
+  {"no MIME at all", "A: b\n\nHallo, sch\xc3\xb6n\n",
+   "A: b\n" ADDED "quoted-printable\n\nHallo, sch=C3=B6n\n"},
+  {"base64 when smaller", "A: b\n\n\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\n",
+   "A: b\n" ADDED "base64\n\nw6TDtsO8w58NCg==\n"},
+  {"type and version kept", M T "\nHallo, sch\xc3\xb6n\n", M T QP "\nHallo, sch=C3=B6n\n"},
+  {"8bit label replaced in place",
+   M "Content-Transfer-Encoding: 8bit\n" T "content-transfer-encoding: x\n\nHallo, sch\xc3\xb6n\n",
+   M QP T "\nHallo, sch=C3=B6n\n"},
+  {"8bit label on plain text", M "Content-Transfer-Encoding: 8bit\n\nplain\n",
+   M "Content-Transfer-Encoding: 7bit\n\nplain\n"},
+  {"unknown encoding is none", M "Content-Transfer-Encoding: 8-bit\n" T "\nHallo, sch\xc3\xb6n\n",
+   M QP T "\nHallo, sch=C3=B6n\n"},
+  {"trailing space, dots, dashes, From", M T "\nfiller filler filler filler filler filler\n.a \xe4 \n--b\n. \nFrom x\t\n-\n",
+   M T QP "\nfiller filler filler filler filler filler\n=2Ea =E4=20\n=2D-b\n=2E=20\n=46rom x=09\n-\n"},
+  {"long line", M T "\n\xe4" "56789012345678901234567890123456789012345678901234567890123456789012345678\n",
+   M T QP "\n=E4567890123456789012345678901234567890123456789012345678901234567890123456=\n78\n"},
+  {"broken quoted-printable", M T QP "\na=3D\xe4=\nb = c\n=\xe4 = \n",
+   M T QP "\na=3D=E4=\nb = c\n=3D=E4 = \n"},
+  {"broken base64", M "Content-Transfer-Encoding: base64\n\nAA\xe4-AA\nBBBB\n",
+   M "Content-Transfer-Encoding: base64\n\nAAAA\nBBBB\n"},
+  {"multipart",
+   M "Content-Type: multipart/mixed; boundary=\"a b\"\nContent-Transfer-Encoding: 8bit\n\n"
+   "pre\xe4\n--a b\n\nplain\n--a b  \n" T "\nHallo, sch\xc3\xb6n\n--a b\n"
+   "Content-Type: image/x\nContent-Transfer-Encoding: 8bit\n\n\xff\xfe\xfd\xfc\xfb\xfa\n--a b--\n\xe4pi\n",
+   M "Content-Type: multipart/mixed; boundary=\"a b\"\nContent-Transfer-Encoding: 7bit\n\n"
+   "pre?\n--a b\n\nplain\n--a b  \n" T QP "\nHallo, sch=C3=B6n\n--a b\n"
+   "Content-Type: image/x\nContent-Transfer-Encoding: base64\n\n//79/Pv6\n--a b--\n?pi\n"},
+  {"nested, the inner one never closed",
+   M "Content-Type: multipart/mixed; boundary=x\n\n--x\n"
+   "Content-Type: multipart/alternative;\n boundary=x1\n\n--x1\n" T "\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\n\n--x\n"
+   "Content-Type: multipart/alternative;\n boundary=x1\n\n--x1\n" T QP
+   "\nHallo, sch=C3=B6n\n--x--\n"},
+  {"no boundary found", M "Content-Type: multipart/mixed; boundary=x\n\nHallo, sch\xc3\xb6n\n",
+   M "Content-Type: multipart/mixed; boundary=x\n" QP "\nHallo, sch=C3=B6n\n"},
+  {"a body line must not become a boundary",
+   M "Content-Type: multipart/mixed; boundary=\"x=E4\"\n\n--x=E4\n\n--x\xe4\nthis is text\n--x=E4--\n",
+   M "Content-Type: multipart/mixed; boundary=\"x=E4\"\n\n--x=E4\n"
+   "Content-Type: text/plain; charset=unknown-8bit\n" QP
+   "\n=2D-x=E4\nthis is text\n--x=E4--\n"},
+  {"forwarded message",
+   M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n" M T "\nHallo, sch\xc3\xb6n\n",
+   M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\n" M T QP
+   "\nHallo, sch=C3=B6n\n"},
+  {"digest parts are messages",
+   M "Content-Type: multipart/digest; boundary=x\n\n--x\n\nA: b\n\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/digest; boundary=x\n\n--x\n\nA: b\n" ADDED
+   "quoted-printable\n\nHallo, sch=C3=B6n\n--x--\n"},
+  {"no empty line after the header", M T "Hallo, sch\xc3\xb6n\n", M T QP "\nHallo, sch=C3=B6n\n"},
+  {"unstructured field", "Subject: gr\xc3\xbc\xc3\x9f Gott\n\nx\n",
+   "Subject: =?utf-8?Q?gr=C3=BC=C3=9F?= Gott\n\nx\n"},
+  {"unknown charset", "Subject: gr\xfc\xdf Gott\n\nx\n",
+   "Subject: =?unknown-8bit?Q?gr=FC=DF?= Gott\n\nx\n"},
+  {"neighbours are one run", "Subject: \xc3\xa4xx  \xc3\xa4xx\n x\n\nx\n",
+   "Subject: =?utf-8?Q?=C3=A4xx__=C3=A4xx?=\n x\n\nx\n"},
+  {"beside encoded words", "Subject: =?utf-8?Q?a?= b\xc3\xa4xx =?utf-8?Q?c?=\n\nx\n",
+   "Subject: =?utf-8?Q?a?= =?utf-8?Q?_b=C3=A4xx_?= =?utf-8?Q?c?=\n\nx\n"},
+  {"long words are cut between characters",
+   "Subject: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\xc3\xa4\n\nx\n",
+   "Subject:\n =?utf-8?Q?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\n"
+   " =?utf-8?Q?=C3=A4=C3=A4?=\n\nx\n"},
+  {"phrases", "From: J\xc3\xb6rg M. \"M\xc3\xbc, \\\"x\" (\xc3\xa4xxx b) <j@x>, Plain <p@x>\n\nx\n",
+   "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?= b)"
+   " <j@x>, Plain <p@x>\n\nx\n"},
+  {"addresses have no other spelling", "To: j\xc3\xb6rg@x, <j\xc3\xb6rg@x>\n\nx\n", NULL},
+  {"parameters stay", "Content-Type: text/plain; name=\"\xc3\xa4\" (xx\xc3\xa4)\n\nx\n",
+   "Content-Type: text/plain; name=\"\xc3\xa4\" (=?utf-8?Q?xx=C3=A4?=)\n\nx\n"},
+};
+
+struct memory {
+  stralloc s;
+  long fail_after; /* bytes; -1 never */
+};
+
+static ssize_t read_memory(void *arg, char *buf, size_t len, uint64_t at)
+{
+  struct memory *m = arg;
+  size_t n = m->s.len - at < len ? m->s.len - at : len;
+
+  if (m->fail_after >= 0 && at + n > (uint64_t)m->fail_after) {
+    errno = EIO;
+    return -1;
+  }
+  if (n > 7)
+    n -= 7; /* short reads are legal */
+  memcpy(buf, m->s.s + at, n);
+  return (ssize_t)n;
+}
+
+static int write_memory(void *arg, const char *s, size_t len)
+{
+  struct memory *m = arg;
+
+  if (m->fail_after >= 0 && m->s.len + len > (size_t)m->fail_after)
+    return -1;
+  return stralloc_catb(&m->s, s, len) ? 0 : -1;
+}
+
+static int convert(struct memory *in, struct memory *out)
+{
+  struct sevenbit_source source = {read_memory, in, in->s.len};
+  struct sevenbit_sink sink = {write_memory, out};
+
+  out->s.len = 0;
+  return sevenbit_convert(&source, &sink);
+}
+
+static void set(struct memory *m, const char *s)
+{
+  m->s.len = 0;
+  m->fail_after = -1;
+  for (; *s; s++)
+    assert_true(*s == '\n' ? stralloc_catb(&m->s, "\r\n", 2) : stralloc_append(&m->s, s));
+}
+
+static void test_rows(void **state)
+{
+  struct memory in = {{0}, -1}, once = {{0}, -1}, twice = {{0}, -1}, want = {{0}, -1};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    set(&in, rows[i].in);
+    set(&want, rows[i].out ? rows[i].out : rows[i].in);
+    assert_int_equal(convert(&in, &once), 0);
+    if (once.s.len != want.s.len || (want.s.len && memcmp(once.s.s, want.s.s, want.s.len) != 0))
+      fail_msg("%s: got\n%.*s", rows[i].name, (int)once.s.len, once.s.s);
+    assert_int_equal(convert(&once, &twice), 0);
+    if (twice.s.len != once.s.len || (once.s.len && memcmp(twice.s.s, once.s.s, once.s.len) != 0))
+      fail_msg("%s: a second run gives\n%.*s", rows[i].name, (int)twice.s.len, twice.s.s);
+  }
+  stralloc_free(&in.s);
+  stralloc_free(&once.s);
+  stralloc_free(&twice.s);
+  stralloc_free(&want.s);
+}
+
+/* a body of one long line, longer than any buffer, comes back from quoted-printable */
+static void test_long_body(void **state)
+{
+  struct memory in = {{0}, -1}, out = {{0}, -1};
+  size_t body, n = 0;
+
+  (void)state;
+  set(&in, M T "\n");
+  body = in.s.len;
+  for (int i = 0; i < 200000; i++)
+    assert_true(stralloc_catb(&in.s, i % 50 ? "abc-." : "\xc3\xa4\r\t ", 5));
+  assert_true(stralloc_catb(&in.s, "\r\n", 2));
+  assert_int_equal(convert(&in, &out), 0);
+  for (size_t i = body + sizeof QP; i < out.s.len; i++) {
+    const char *s = out.s.s + i;
+    char c = *s;
+    if (c == '=' && s[1] == '\r') {
+      i += 2;
+      continue;
+    }
+    if (c == '=') {
+      unsigned int v;
+      char hex[3] = {s[1], s[2], 0};
+      assert_int_equal(sscanf(hex, "%2x", &v), 1);
+      c = (char)v;
+      i += 2;
+    }
+    assert_true(body + n < in.s.len);
+    assert_int_equal((unsigned char)in.s.s[body + n], (unsigned char)c);
+    n++;
+  }
+  assert_int_equal(body + n, in.s.len);
+  stralloc_free(&in.s);
+  stralloc_free(&out.s);
+}
+
+static void test_deep(void **state)
+{
+  struct memory in = {{0}, -1}, out = {{0}, -1};
+
+  (void)state;
+  set(&in, "");
+  for (int i = 0; i < 2000; i++)
+    assert_true(stralloc_cats(&in.s, "Content-Type: message/rfc822\r\n\r\n"));
+  assert_true(stralloc_cats(&in.s, "A: b\r\n\r\n\xe4\r\n"));
+  assert_int_equal(convert(&in, &out), 0);
+  assert_null(memchr(out.s.s, 0xe4, out.s.len));
+  stralloc_free(&in.s);
+  stralloc_free(&out.s);
+}
+
+static void test_failures(void **state)
+{
+  struct memory in = {{0}, -1}, out = {{0}, -1};
+
+  (void)state;
+  set(&in, "A: b\n\nHallo, sch\xc3\xb6n\n");
+  in.fail_after = 3;
+  assert_int_equal(convert(&in, &out), -1);
+  assert_int_equal(errno, EIO);
+  in.fail_after = -1;
+  out.fail_after = 5;
+  assert_int_equal(convert(&in, &out), -1);
+  stralloc_free(&in.s);
+  stralloc_free(&out.s);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_rows),
+    cmocka_unit_test(test_long_body),
+    cmocka_unit_test(test_deep),
+    cmocka_unit_test(test_failures),
+  };
+  return cmocka_run_group_tests_name("sevenbit", tests, NULL, NULL);
+}
