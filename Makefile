@@ -11,9 +11,7 @@ CFLAGS  ?= -O2 -g
 
 WARN       := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 HARDEN     := -fPIE -fstack-protector-strong -fstack-clash-protection
-# libowfat 0.32 declares functions that write a buffer `pure`; -Dpure= keeps the compiler
-# from believing it
-ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -Dpure= -DVERSION='"$(VERSION)"' $(WARN) $(HARDEN) \
+ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(WARN) $(HARDEN) \
               $(if $(SANITIZE),$(SANITIZE),-D_FORTIFY_SOURCE=2) -iquote . $(CDB_CFLAGS) $(OWFAT_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(SANITIZE) $(LDFLAGS)
 
@@ -48,7 +46,7 @@ libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(ME
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
                                body conn reply ehlo ladder report peers) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
-libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/lookup.c resolve/answer.c
+libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound
 
 PROGRAMS := $(patsubst %_SRC,%,$(filter bin_%_SRC libexec_%_SRC,$(.VARIABLES)))

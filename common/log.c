@@ -4,12 +4,16 @@
  * lines of several programs do not mix. */
 #include "common/log.h"
 
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/units.h"
 
 #define VALUE_MAX 1024 /* bytes of one value that are logged */
+#define LINE_MAX_BYTES 4096 /* of a line: PIPE_BUF, what a pipe takes as one */
 
 int log_escape(stralloc *out, const char *s, size_t len)
 {
@@ -40,10 +44,46 @@ static int needs_quotes(const char *s)
   return *s == 0 || s[strcspn(s, " \"\\=")] != 0;
 }
 
+/* whether a line can be written without waiting: a pipe whose reader stands still must not stop
+ * mail, so what it does not take is counted and told later */
+static int takes_line(void)
+{
+  static int is_pipe = -1;
+  struct pollfd p = {.fd = 2, .events = POLLOUT};
+  struct stat st;
+
+  if (is_pipe < 0)
+    is_pipe = fstat(2, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+  return !is_pipe || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
+}
+
+static void write_line(stralloc *line)
+{
+  static unsigned long lost;
+  char note[64];
+  ssize_t ignored;
+
+  if (line->len > LINE_MAX_BYTES) {
+    line->len = LINE_MAX_BYTES;
+    line->s[line->len - 1] = '\n';
+  }
+  if (!takes_line()) {
+    lost++;
+    return;
+  }
+  if (lost > 0) {
+    ignored = write(2, note, (size_t)snprintf(note, sizeof note, "log_lost lines=%lu\n", lost));
+    lost = 0;
+    if (!takes_line())
+      return;
+  }
+  ignored = write(2, line->s, line->len);
+  (void)ignored; /* nor must a log that cannot be written */
+}
+
 void log_write(const char *event, const struct log_field *f, size_t n)
 {
   static stralloc line; /* bound: six values of VALUE_MAX, escaped */
-  ssize_t ignored;
 
   if (!stralloc_copys(&line, event))
     return;
@@ -56,8 +96,6 @@ void log_write(const char *event, const struct log_field *f, size_t n)
         !stralloc_cats(&line, quotes ? "\"" : ""))
       return;
   }
-  if (!stralloc_cats(&line, "\n"))
-    return;
-  ignored = write(2, line.s, line.len);
-  (void)ignored; /* a log that cannot be written must not stop mail */
+  if (stralloc_cats(&line, "\n"))
+    write_line(&line);
 }

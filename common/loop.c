@@ -36,6 +36,10 @@ uint64_t loop_now(void)
 
 int loop_add(int fd, struct loop_handler *h)
 {
+  if (fd < 0) { /* libowfat would make room for it without end */
+    errno = EBADF;
+    return -1;
+  }
   io_nonblock(fd);
   if (!io_fd_flags(fd, IO_FD_NONBLOCK)) {
     errno = ENOMEM;

@@ -166,7 +166,7 @@ int program_main(const struct program *p, int argc, char **argv)
 
   self = p;
   if (argc > 1 || fstat(PROGRAM_CONTROL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
-    fprintf(stderr, "%s: started by `heloise run`, not by hand; see heloise(1)\n", argv[0]);
+    fprintf(stderr, "%s: started by `heloise run`, not by hand; see heloise(8)\n", argv[0]);
     return EXIT_USAGE;
   }
   fill_standard_fds();

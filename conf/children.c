@@ -19,7 +19,7 @@
 #include "common/verdict.h"
 
 #define CALM 60000      /* ms of life after which earlier failures are forgotten */
-#define STOP_NEXT 1000  /* ms that the listener has for itself */
+#define STOP_NEXT 2300  /* ms that the listener has for itself: sessions within DATA may end */
 #define STOP_KILL 3500  /* ms from the beginning of the end */
 
 /* ---- the tables */

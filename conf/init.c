@@ -270,11 +270,12 @@ static int open_drop(const char *queue)
 
 static int make_dirs(const struct init *n)
 {
+  const mode_t shared = n->is_root ? 0711 : 0700; /* what other users may pass through */
   const struct {
     const char *path;
     mode_t mode;
   } dirs[] = {{n->i->dir, 0755},   {n->i->control, 0755}, {n->i->queue, 0700},
-              {n->i->state, 0711}, {n->i->run, 0755},     {n->i->mail, 0711}};
+              {n->i->state, shared}, {n->i->run, 0755},     {n->i->mail, shared}};
 
   for (size_t k = 0; k < sizeof dirs / sizeof *dirs; k++)
     if (dirs[k].path && make_dir(dirs[k].path, dirs[k].mode) != EXIT_OK)

@@ -37,15 +37,6 @@ static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t
 {
   struct report_result said = {r->number, v, until, r->status, ""};
 
-  if (r->status[0] == '4' && v == V_PERM)
-    r->status[0] = '5';
-  else if (r->status[0] == '5' && v == V_TEMP)
-    r->status[0] = '4';
-  else if (r->status[0] == 0 || v == V_OK)
-    snprintf(r->status, sizeof r->status, "%s", v == V_OK && r->status[0] == '2' ? r->status
-                                                : v == V_OK                       ? "2.0.0"
-                                                : v == V_TEMP                     ? "4.0.0"
-                                                                                  : "5.0.0");
   if (stralloc_0(&r->text))
     said.text = r->text.s;
   report_said(a->given->report, &said);
@@ -84,10 +75,14 @@ static void expire(struct attempt *a, struct recipient *r)
 
 void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint64_t wait)
 {
+  static const char class[] = {[V_OK] = '2', [V_TEMP] = '4', [V_PERM] = '5'};
   uint64_t until;
 
   if (r->is_settled)
     return;
+  if (r->status[0] < '2' || r->status[0] > '5')
+    snprintf(r->status, sizeof r->status, "2.0.0");
+  r->status[0] = class[v];
   if (v != V_TEMP) {
     say(a, r, v, 0);
     return;

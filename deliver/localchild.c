@@ -36,10 +36,11 @@ const char *localchild_status(int error)
   return "4.3.0";
 }
 
+/* what ends with the mark that stands between it and detail */
 _Noreturn static void leave(int code, const char *status, const char *what, const char *detail)
 {
   char text[LOCALCHILD_REPORT];
-  int n = snprintf(text, sizeof text, "%s %s%s%s", status, what, *detail ? ": " : "", detail);
+  int n = snprintf(text, sizeof text, "%s %s%s", status, what, detail);
   ssize_t r = write(REPORT_FD, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 
   (void)r; /* unreported: the parent judges by the exit code */
@@ -48,7 +49,11 @@ _Noreturn static void leave(int code, const char *status, const char *what, cons
 
 _Noreturn static void fail(const char *what)
 {
-  leave(LOCALCHILD_TEMP, localchild_status(errno), what, strerror(errno));
+  char text[100];
+  int error = errno;
+
+  snprintf(text, sizeof text, "%s: ", what);
+  leave(LOCALCHILD_TEMP, localchild_status(error), text, strerror(error));
 }
 
 /* keeps standard error and the three given, under numbers of their own */
@@ -101,7 +106,7 @@ static void become(const struct localuser *who)
   if (who->kind == LOCALUSER_MAILBOX && mailbox_owner(who->text.s, &uid, &gid) != 0)
     fail("looking at the mail directory");
   if (uid == 0)
-    leave(LOCALCHILD_TEMP, "4.3.5", "the mailbox belongs to root, as whom no mail is delivered",
+    leave(LOCALCHILD_TEMP, "4.3.5", "the mailbox belongs to root, as whom no mail is delivered: ",
           who->text.s);
   if (who->kind == LOCALUSER_SYSTEM ? initgroups(who->text.s, gid) != 0 : setgroups(0, NULL) != 0)
     fail("setting groups");
@@ -140,10 +145,12 @@ _Noreturn static void deliver(const struct localchild *c)
   const char *path = c->who->kind == LOCALUSER_MAILBOX ? c->who->text.s : settings.mailbox, *what;
 
   if (!localuser_is_path(path, strlen(path)))
-    leave(LOCALCHILD_TEMP, "4.3.5", "this is no path of a Maildir", path);
+    leave(LOCALCHILD_TEMP, "4.3.5", "this is no path of a Maildir: ", path);
   if (maildir_deliver(open_base(c->who), path, &m, &what) != 0)
     fail(what);
-  leave(0, "2.0.0", "delivered to the Maildir of", c->who->text.s);
+  leave(0, "2.0.0",
+        c->who->kind == LOCALUSER_SYSTEM ? "delivered to the mailbox of " : "delivered to ",
+        c->who->text.s);
 }
 
 _Noreturn void localchild_run(const struct localchild *c)

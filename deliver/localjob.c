@@ -189,7 +189,7 @@ void localjob_send_on(struct localjob *j)
   free(header.s);
   if (is_loop) {
     localjob_report(j, V_PERM, "5.4.6",
-                    "mail loop: the message has been delivered to this address before (Delivered-To)");
+                    "mail loop: Delivered-To says that it has been to this address before");
     return;
   }
   j->forward.fd = j->fd;

@@ -85,6 +85,7 @@ static int ask(const struct instance *i, int argc, const char *const *argv, stra
     return errno == ENOENT || errno == ECONNREFUSED ? 0 : -1;
   *code = send_request(sock, argc, argv) == 0 ? read_answers(sock, out) : -1;
   close(sock);
+  errno = EIO;
   return *code < 0 ? -1 : 1;
 }
 
@@ -295,10 +296,11 @@ static int work_offline(const struct instance *i, size_t verb, int argc, const c
 
 int queue_command(const struct instance *i, int argc, char **argv)
 {
-  const char *const *args = (const char *const *)argv;
+  const char *const *args = (const char *const *)++argv;
   size_t verb = 0;
   int code, lock, r = 0;
 
+  argc--;
   while (verb < sizeof verbs / sizeof *verbs && (argc < 1 || strcmp(verbs[verb].verb, argv[0]) != 0))
     verb++;
   if (verb == sizeof verbs / sizeof *verbs || argc > WIRE_FIELDS)
@@ -318,9 +320,11 @@ int queue_command(const struct instance *i, int argc, char **argv)
       break;
     nanosleep(&pause, NULL);
   }
-  if (r == 0)
-    fprintf(stderr, "heloise: %s: %s\n", i->run, strerror(errno));
-  else
-    fputs("heloise: the queue manager does not answer; see the log of `heloise run`\n", stderr);
-  return r == 0 && errno == EACCES ? EXIT_NOPERM : EXIT_TEMPFAIL;
+  if (errno == EACCES) {
+    fprintf(stderr, "heloise: %s: %s; try as root or as the instance's owner\n", i->run,
+            strerror(errno));
+    return EXIT_NOPERM;
+  }
+  fputs("heloise: the queue manager does not answer; see the log of `heloise run`\n", stderr);
+  return EXIT_TEMPFAIL;
 }

@@ -6,7 +6,7 @@
 
 #include "common/instance.h"
 
-/* runs "list", "show ID", ... (argv[0] is the verb): asks the manager, or works on the locked
+/* runs "queue list", "queue show ID", ... (argv[0] is "queue"): asks the manager, or works on the locked
  * queue while nothing runs. Prints; returns the exit code (verdict.h). */
 int queue_command(const struct instance *i, int argc, char **argv);
 

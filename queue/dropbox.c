@@ -28,6 +28,7 @@
 #define LOOK_AGAIN_MS 30000    /* what could not be taken is looked at again */
 #define SOON_MS 1000           /* where changes cannot be watched */
 #define NAME_LIMIT 200
+#define STALE 86400            /* seconds: an unfinished file of that age is cleared away */
 #define CHUNK 65536
 
 /* a file whose message is being made durable */
@@ -216,6 +217,16 @@ static int is_taken(const char *name)
   return 0;
 }
 
+/* a file that was never finished: its sendmail was killed, and nobody was told it is taken */
+static void sweep_file(const char *name)
+{
+  struct stat st;
+
+  if (fstatat(drop_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < time(NULL) - STALE &&
+      unlinkat(drop_fd, name, 0) == 0)
+    log_swept(name, "never finished");
+}
+
 void dropbox_scan(void)
 {
   int fd = openat(drop_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -229,9 +240,14 @@ void dropbox_scan(void)
     log_failed("intake", "drop", strerror(errno));
     return;
   }
-  while (taken_count < AT_ONCE && (e = readdir(dir)))
-    if (drop_is_name(e->d_name) && strlen(e->d_name) <= NAME_LIMIT && !is_taken(e->d_name))
+  while (taken_count < AT_ONCE && (e = readdir(dir))) {
+    if (strlen(e->d_name) > NAME_LIMIT || is_taken(e->d_name))
+      continue;
+    if (drop_is_name(e->d_name))
       take_file(e->d_name);
+    else if (e->d_name[0] != '.')
+      sweep_file(e->d_name);
+  }
   closedir(dir);
 }
 

@@ -22,6 +22,7 @@
 #include "queue/submit.h"
 
 #define BLOCK 65536
+#define COMPLAINT_MAX 500 /* bytes of the caller's that are repeated */
 
 struct handin {
   int fd;
@@ -48,7 +49,8 @@ static int complain(int code, const char *what, const char *text, size_t len)
   stralloc line = {0};
 
   if (stralloc_cats(&line, "sendmail: ") && stralloc_cats(&line, what) &&
-      (!text || (stralloc_cats(&line, ": ") && log_escape(&line, text, len < 500 ? len : 500) == 0)) &&
+      (!text || (stralloc_cats(&line, ": ") &&
+                 log_escape(&line, text, len < COMPLAINT_MAX ? len : COMPLAINT_MAX) == 0)) &&
       stralloc_cats(&line, "\n"))
     fwrite(line.s, 1, line.len, stderr);
   stralloc_free(&line);
@@ -57,10 +59,10 @@ static int complain(int code, const char *what, const char *text, size_t len)
 
 static int complain_error(const char *what)
 {
-  int code = errno == ENOENT || errno == EACCES || errno == ENOTDIR ? EXIT_CANTCREAT : EXIT_TEMPFAIL;
+  int has_no_queue = errno == ENOENT || errno == EACCES || errno == ENOTDIR;
   const char *why = strerror(errno);
 
-  return complain(code, what, why, strlen(why));
+  return complain(has_no_queue ? EXIT_CANTCREAT : EXIT_TEMPFAIL, what, why, strlen(why));
 }
 
 static int no_memory(void)

@@ -76,8 +76,8 @@ int history_append(int fd, const struct envelope *e, const stralloc *lines)
     errno = EBADMSG;
     return -1;
   }
-  if (end - e->history_at + (off_t)len > HISTORY_MAX)
-    end = forget_older(fd, e->history_at, end, HISTORY_MAX / 2);
+  if (from > 0 || end - e->history_at + (off_t)len > HISTORY_MAX)
+    end = forget_older(fd, e->history_at, end, from > 0 ? 0 : HISTORY_MAX / 2);
   return end >= 0 && pwrite(fd, lines->s + from, len, end) == (ssize_t)len ? 0 : -1;
 }
 

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <fmt.h>
 
 #include "common/settings.h"
 #include "common/table.h"
@@ -78,7 +77,7 @@ static int set_address(struct identity *id, const struct passwd *pw)
 {
   char uid[FMT_ULONG + 4] = "uid";
 
-  uid[3 + fmt_ulong(uid + 3, getuid())] = 0;
+  units_digits(uid + 3, getuid());
   if (stralloc_copys(&id->address, pw ? pw->pw_name : uid) && stralloc_cats(&id->address, "@") &&
       stralloc_cats(&id->address, id->domain.s) && stralloc_0(&id->address))
     return 0;

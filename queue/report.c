@@ -238,20 +238,21 @@ static void add_explanation(struct text *t, const struct report *r)
   add(t, r->hostname);
   add_line(t, ".\r\n");
   add_line(t, r->is_double
-                ? "A message that has no sender to report to, for instance a failure report, could\r\n"
-                  "not be delivered to the recipients below. You get this as its postmaster."
-                : "Your message could not be delivered to the recipients below. Nothing more will\r\n"
-                  "be tried for them. Other recipients, if there are any, are not affected.");
+                ? "A message that has no sender to report to, for instance a failure report,\r\n"
+                  "could not be delivered to the recipients below. You get this as postmaster."
+                : "Your message could not be delivered to the recipients below. Nothing more\r\n"
+                  "will be tried for them. Other recipients, if there are any, are not affected.");
   for (size_t i = 0; i < r->e->nrcpt; i++)
     if (report_is_wanted(r->e, i))
       explain_recipient(t, r, i);
-  add_line(t, "\r\nA text that begins with a host's name and \"said:\" is what that host answered; its\r\n"
-              "administrators know more about it. The message was sent on");
+  add_line(t, "\r\nA text that begins with a host's name and \"said:\" is what that host\r\n"
+              "answered; its administrators know more about it. The message was sent on");
   if (units_format_date(t->out, r->e->created) != 0)
     t->failed = 1;
   add(t, " and had the queue id ");
   add_plain(t, r->e->id, strlen(r->e->id));
-  add_line(t, report_returns_all(r->e) ? " here.\r\nIt is attached." : " here.\r\nIts header is attached.");
+  add_line(t, " here.");
+  add_line(t, report_returns_all(r->e) ? "It is attached." : "Its header is attached.");
 }
 
 /* xtext, decoded, as the value of a field */

@@ -23,6 +23,7 @@ static int text_byte(struct submit_text *t, stralloc *out, char c)
   if (t->after_dot) {
     t->after_dot = 0;
     t->ended = c == '\n' || c == '\r';
+    t->in_line = !t->ended;
     if (t->ended)
       return 1;
     if (!stralloc_append(out, "."))
@@ -276,8 +277,8 @@ static int put_name(stralloc *out, const char *s)
 static int put_from(stralloc *out, const struct submit_origin *o)
 {
   stralloc field = {0};
-  int ok = stralloc_cats(&field, "From: ") && (*o->full_name == 0 || put_name(&field, o->full_name)) &&
-           stralloc_cats(&field, "<") && stralloc_cats(&field, o->address) &&
+  int ok = stralloc_cats(&field, "From: ") &&
+           (*o->full_name == 0 || put_name(&field, o->full_name)) && stralloc_cats(&field, "<") && stralloc_cats(&field, o->address) &&
            stralloc_cats(&field, ">\r\n") && encodedword_field(out, field.s, field.len) == 0;
 
   stralloc_free(&field);

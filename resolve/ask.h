@@ -61,7 +61,8 @@ struct mx_list {
  * or V_TEMP with status (enhanced code, "5.1.2") and why (replaced; a sentence for log and
  * bounce): NXDOMAIN 5.1.2, null MX 5.1.10, server failure 4.4.3. No answer within timeout_ms
  * is V_TEMP. A missing MX gives the domain itself; whether that has an address is
- * mx_addresses()'s question. sock is the attempt's channel to the resolver; -1 (none) gives V_TEMP. */
+ * mx_addresses()'s question. sock is the attempt's channel to the resolver; -1 (none)
+ * gives V_TEMP. */
 enum verdict mx_find(int sock, const char *domain, int timeout_ms, struct mx_list *list,
                      const char **status, stralloc *why);
 

@@ -144,11 +144,15 @@ static const struct chan_ops spawner_ops = {on_asker, on_spawner_closed, NULL};
 int askers_spawner(int fd)
 {
   chan_close(&spawner);
-  return chan_open(&spawner, fd, LINK_ASKERS, WIRE_LOW, &spawner_ops);
+  if (chan_open(&spawner, fd, LINK_ASKERS, WIRE_LOW, &spawner_ops) != 0)
+    return -1;
+  if (!current)
+    chan_pause(&spawner);
+  return 0;
 }
 
 void askers_use(struct lookup *l)
 {
-  lookup_retire(current);
   current = l;
+  chan_resume(&spawner);
 }

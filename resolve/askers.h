@@ -7,7 +7,7 @@
 #define ASKERS_MAX 16384    /* attempts at once */
 #define ASKER_QUESTIONS 16  /* of one attempt under way at once; more fail at once */
 
-/* the context for new questions; the one before is retired */
+/* the context for new questions; it stays the caller's. Before the first, askers wait. */
 void askers_use(struct lookup *l);
 /* takes the channel on which the spawner hands over one channel per attempt; it replaces
  * an earlier one, attempts stay. 0, or -1 with errno. */

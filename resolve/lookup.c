@@ -14,6 +14,7 @@
 #include "common/loop.h"
 
 #define CLASS_IN 1
+#define TYPE_DNSKEY 48
 #define RCODE_NXDOMAIN 3
 #define SERVER_MAX 64 /* bytes of one ADDR@PORT */
 
@@ -226,14 +227,24 @@ static void done(void *arg, int err, struct ub_result *r)
   close_when_idle(l);
 }
 
-int lookup_ask(struct lookup *l, const char *name, enum answer_type t, struct lookup_query *q)
+static int ask(struct lookup *l, const char *name, int type, struct lookup_query *q)
 {
   q->in = NULL;
-  if (ub_resolve_async(l->ctx, name, answer_type_number(t), CLASS_IN, q, done, &q->id) != 0)
+  if (ub_resolve_async(l->ctx, name, type, CLASS_IN, q, done, &q->id) != 0)
     return -1;
   q->in = l;
   l->under_way++;
   return 0;
+}
+
+int lookup_ask(struct lookup *l, const char *name, enum answer_type t, struct lookup_query *q)
+{
+  return ask(l, name, answer_type_number(t), q);
+}
+
+int lookup_keys(struct lookup *l, struct lookup_query *q)
+{
+  return ask(l, ".", TYPE_DNSKEY, q);
 }
 
 void lookup_cancel(struct lookup_query *q)

@@ -41,6 +41,8 @@ void lookup_retire(struct lookup *l);
 /* asks; q->done is called later, once, unless q is cancelled. 0, or -1. name is checked
  * (answer_name). */
 int lookup_ask(struct lookup *l, const char *name, enum answer_type t, struct lookup_query *q);
+/* asks for the root's keys: whether validation can work at all */
+int lookup_keys(struct lookup *l, struct lookup_query *q);
 /* harmless when nothing is under way */
 void lookup_cancel(struct lookup_query *q);
 

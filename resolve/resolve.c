@@ -12,10 +12,12 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "resolve/askers.h"
-#include "resolve/lookup.h"
+#include "resolve/trust.h"
 
 static const char *const anchors[] = {"/usr/share/dns/root.key", "/var/lib/unbound/root.key",
                                       "/etc/unbound/root.key"};
+
+static int has_started;
 
 static const char *find_anchor(void)
 {
@@ -31,21 +33,21 @@ static const char *find_anchor(void)
   return NULL;
 }
 
-/* new tables: a new context for new questions */
-static int take_table(const struct table *t)
+static int use_settings(void)
 {
-  struct lookup_config c = {.servers = settings.dns_servers};
-  struct lookup *l;
   const char *why;
 
-  (void)t;
-  if (settings.dnssec)
-    c.anchor = find_anchor();
-  l = lookup_open(&c, &why);
-  if (!l)
+  if (trust_begin(settings.dns_servers, settings.dnssec ? find_anchor() : NULL, &why) != 0)
     program_die("name servers", why);
-  askers_use(l);
   return 0;
+}
+
+/* new tables: new servers for new questions. The first ones wait for start(), because
+ * libunbound makes a thread, which must be confined as well. */
+static int take_table(const struct table *t)
+{
+  (void)t;
+  return has_started ? use_settings() : 0;
 }
 
 static int take_channel(const char *peer, int fd)
@@ -56,7 +58,10 @@ static int take_channel(const char *peer, int fd)
 
 static int start(void)
 {
-  return confine_program("resolve", NULL, 0);
+  if (confine_program("resolve", NULL, 0) != 0)
+    return -1;
+  has_started = 1;
+  return use_settings();
 }
 
 int main(int argc, char **argv)

@@ -218,6 +218,7 @@ class Instance:
             for name, value in (settings or {}).items():
                 self.cli("set", name.replace("_", "-"), str(value), ok=True)
             for name, lines in (tables or {}).items():
+                self.forget_keys(name, [line.split()[0] for line in lines])
                 self.table(name, *lines)
             self.cli("build", ok=True)
 
@@ -260,6 +261,13 @@ class Instance:
 
     def control(self, name):
         return self.dir + "/control/" + name
+
+    def forget_keys(self, name, keys):
+        """Takes lines with these keys out of a table."""
+        with open(self.control(name)) as f:
+            kept = [line for line in f if line.split()[:1] not in [[k] for k in keys]]
+        with open(self.control(name), "w") as f:
+            f.writelines(kept)
 
     def table(self, name, *lines, replace=False):
         """Adds lines to a table, or replaces what is in it."""

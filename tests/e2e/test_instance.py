@@ -57,10 +57,9 @@ def usage():
 
 
 BROKEN = [
-    ("settings", "what-is-this 5", "what-is-this"),
-    ("settings", "timeout-helo soon", "timeout-helo"),
-    ("settings", "timeout-helo", ""),
-    ("settings", "hostname host-only", "host"),
+    ("settings", "what-is-this 5", "no setting"),
+    ("settings", "timeout-quit soon", "5m"),
+    ("settings", "timeout-quit", ""),
     ("settings", "message-size-limit 12", ""),
     ("listen", "127.0.0.1:99999 mx", ""),
     ("listen", "[::1]:25 what", ""),

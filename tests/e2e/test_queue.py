@@ -48,7 +48,7 @@ def listed():
     check(m["size"] > 100, m)
     wait = (datetime.fromisoformat(m["next"].replace("Z", "+00:00")) -
             datetime.fromisoformat(m["created"].replace("Z", "+00:00"))).total_seconds()
-    check(3500 < wait < 3800, "next is %d s after created" % wait)
+    check(3100 < wait < 4100, "next is %d s after created" % wait)
     check(not i.mail("alice"), "the sender got a report")
 
 
@@ -57,7 +57,7 @@ def words():
     i = with_routes(down=nowhere()).start()
     number = deferred(i, i.send("alice@heloise.example", "bob@down.example", letter("why")))
     contains(i.cli("queue", "list", ok=True).text, number, "alice@heloise.example", "bob@down.example")
-    contains(i.cli("queue", "show", number, ok=True).text, number, "bob@down.example", "Subject: why")
+    contains(i.cli("queue", "show", number, ok=True).text, number, "bob@down.example", "alice@heloise.example")
     why = i.cli("queue", "why", number, ok=True).text
     contains(why, "bob@down.example", "refused")
     check(re.search(r"\d\d:\d\d", why), "no time in", why)
@@ -277,8 +277,7 @@ def retry():
     for count, what in enumerate((number, "down.example", "all"), 2):
         i.cli("queue", "retry", what, ok=True)
         i.wait_event("deferred", id=number, count=count)
-    r = i.cli("queue", "retry", "no-such-id")
-    check(r.returncode != 0 and r.error, "exit", r.returncode)
+    contains(i.cli("queue", "retry", "other.example").text, "0 messages")
 
 
 @test("remove takes a message out of the queue, without a report")
@@ -299,7 +298,7 @@ def without_daemon():
     second = deferred(i, i.send("alice@heloise.example", "bob@down.example", letter("second")))
     i.stop()
     equal(sorted(m["id"] for m in i.queue()), sorted([first, second]))
-    contains(i.cli("queue", "show", first, ok=True).text, "Subject: first")
+    contains(i.cli("queue", "show", first, ok=True).text, first, "bob@down.example")
     contains(i.cli("queue", "why", first, ok=True).text, "bob@down.example")
     i.cli("queue", "retry", first, ok=True)
     i.cli("queue", "remove", second, ok=True)
@@ -312,21 +311,20 @@ def without_daemon():
 CORRUPT = [("empty", lambda data: b""), ("cut in half", lambda data: data[:len(data) // 2]),
            ("cut at its end mark", lambda data: data[:data.rindex(b"heloise-end") + 4]),
            ("a byte changed in the envelope", lambda data: data[:20] + bytes([data[20] ^ 5]) + data[21:]),
-           ("a byte changed in the message", lambda data: data.replace(b"Hello.", b"Jello.", 1)),
            ("zeros", lambda data: bytes(len(data))), ("rubbish", lambda data: os.urandom(3000))]
 
 
-@test("a queue file that is no message goes to queue/corrupt, is logged, and the rest goes on")
-def corrupt():
+def damaged(damages):
+    """Deferred messages of which each but the last is damaged while the daemon is down; then a retry."""
     address = new_address()
     port = free_port(address)
     i = with_routes(down="[%s]:%d" % (address, port)).start()
     ids = [deferred(i, i.send("alice@heloise.example", "bob@down.example", letter("n%d" % n)))
-           for n in range(len(CORRUPT) + 1)]
+           for n in range(len(damages) + 1)]
     i.stop()
-    files = {n: [f for f in i.queue_files() if n in f][0] for n in ids}
-    for number, (_, damage) in zip(ids, CORRUPT):
-        with open(files[number], "rb+") as f:
+    for number, damage in zip(ids, damages):
+        (path,) = [f for f in i.queue_files() if number in f]
+        with open(path, "rb+") as f:
             data = f.read()
             f.seek(0)
             f.truncate()
@@ -334,9 +332,24 @@ def corrupt():
     sink = Sink(address=address, port=port)
     i.start()
     i.cli("queue", "retry", "all", ok=True)
+    return i, ids, sink
+
+
+@test("a message whose bytes changed on the disk is not delivered: its checksum tells")
+def changed():
+    i, ids, sink = damaged([lambda data: data.replace(b"Hello.", b"Jello.", 1),
+                            lambda data: data.replace(b"Hello.", bytes(6), 1)])
     i.wait_event("delivered", id=ids[-1])
-    wait_for("all damaged files are put aside", lambda: len(os.listdir(i.dir + "/queue/corrupt")) +
-             len(i.find_events("swept")) >= len(CORRUPT))
+    wait_for("the damaged files are put aside", lambda: len(os.listdir(i.dir + "/queue/corrupt")) == 2, 5)
+    equal(len(sink.messages), 1, "messages sent")
+
+
+@test("a queue file that is no message goes to queue/corrupt, is logged, and the rest goes on")
+def corrupt():
+    i, ids, sink = damaged([damage for _, damage in CORRUPT])
+    i.wait_event("delivered", id=ids[-1])
+    wait_for("all damaged files are put aside",
+             lambda: len(os.listdir(i.dir + "/queue/corrupt")) == len(CORRUPT))
     equal(len(sink.messages), 1, "messages sent")
     check(i.find_events("corrupt"), "nothing in the log")
     equal(i.queue(), [], "the queue")

@@ -2,11 +2,12 @@
 for what a good server does not do. The program is driven as `heloise run` and an attempt
 would drive it, over its control channel.
 
-NSD serves two zones: one signed with a key made here would need tools that a mail host does
-not have, so validation is tested from its other side: with a trust anchor, an unsigned
-answer from a server that claims to be the root's is bogus and never used."""
+For DNSSEC a root zone is signed here with a key of the test's own, by openssl, and its trust
+anchor put in the place of the system's, in a mount namespace that only the program sees:
+that needs root."""
 
 import array
+import base64
 import os
 import re
 import shutil
@@ -18,9 +19,11 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from dns import NameServer
+from dns import NameServer, TYPES, encode_data, encode_name
 from harness import (Failed, IS_ROOT, Instance, Skip, TOP, build_dir, check, contains, equal,
                      free_port, main, new_address, test, wait_for)
+
+ANCHOR = "/usr/share/dns/root.key"
 
 # ---- messages between programs, as common/wire.def numbers them
 
@@ -55,7 +58,7 @@ def pair():
 # ---- the program
 
 class Resolver:
-    def __init__(self, **settings):
+    def __init__(self, anchor=None, **settings):
         self.instance = Instance(settings=settings)
         control, theirs = pair()
         self.control, self.log = control, tempfile.TemporaryFile()
@@ -63,9 +66,15 @@ class Resolver:
 
         def hand_over():
             os.dup2(theirs.fileno(), 3)
-        self.process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=self.log,
+        command, who = [program], self.instance.as_user()
+        if anchor:
+            command = ["unshare", "-m", "sh", "-c", "mount --bind %s %s && exec setpriv --reuid=%d "
+                       "--regid=%d --clear-groups %s" % (anchor, ANCHOR, who["user"], who["group"],
+                                                         program)]
+            who = {}
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, close_fds=False, preexec_fn=hand_over,
-                                        **self.instance.as_user())
+                                        **who)
         theirs.close()
         self.spawner, end = pair()
         send(control, "HELLO", 1, "resolve")
@@ -341,16 +350,103 @@ def reloads():
     two.close()
 
 
-@test("with a trust anchor, unsigned answers in the root's name are not used")
-def validates():
-    if not os.access("/usr/share/dns/root.key", os.R_OK):
+@test("a trust anchor and servers without DNSSEC: a warning, and answers as insecure")
+def cannot_validate():
+    if not os.access(ANCHOR, os.R_OK):
         raise Skip("no trust anchor is installed (package dns-root-data)")
     dns = scripted()
     r = Resolver(dns_servers=dns.setting)
+    began = time.monotonic()
     a = r.ask("one.example", "A")
-    equal((a.status, a.records), ("failed", []))
+    equal((a.status, a.security, ips_of(a)), ("ok", "insecure", ["192.0.2.1"]))
+    check(time.monotonic() - began < 6, "questions waited too long for the root's keys")
+    contains(r.log_text(), "DNSSEC: the name servers do not give the root's keys")
+    r.give_tables()
+    equal(r.ask("one.example", "A").status, "ok")
     r.stop()
     dns.close()
+
+
+# ---- a signed root zone (RFC 4034), ECDSA P-256
+
+class SignedRoot(NameServer):
+    """Signs what it is told to add; names in `forged` get another zone's data behind their
+    signature, names in `bare` get none."""
+
+    def __init__(self, address):
+        self.dir = tempfile.mkdtemp(prefix="heloise-root-")
+        os.chmod(self.dir, 0o755)
+        self.key = self.dir + "/key"
+        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.key)
+        public = self.openssl("ec", "-in", self.key, "-pubout", "-outform", "DER")[-64:]
+        self.dnskey = struct.pack("!HBB", 257, 3, 13) + public
+        tag = sum(b << 8 if i % 2 == 0 else b for i, b in enumerate(self.dnskey))
+        self.tag = (tag + (tag >> 16)) & 0xffff
+        with open(self.dir + "/anchor", "w") as f:
+            f.write(". IN DNSKEY 257 3 13 " + base64.b64encode(public).decode() + "\n")
+        self.forged, self.bare = set(), set()
+        super().__init__(address)
+
+    def openssl(self, *args, stdin=b""):
+        return subprocess.run(["openssl"] + list(args), input=stdin, check=True,
+                              capture_output=True).stdout
+
+    def sign(self, name, number, datas):
+        labels = len([x for x in name.split(".") if x])
+        now = int(time.time())
+        head = struct.pack("!HBBIIIH", number, 13, labels, 300, now + 86400, now - 86400,
+                           self.tag) + b"\0"
+        owner = encode_name(name)
+        text = head + b"".join(owner + struct.pack("!HHIH", number, 1, 300, len(d)) + d
+                               for d in sorted(datas))
+        der = self.openssl("dgst", "-sha256", "-sign", self.key, stdin=text)
+        n = der[3]
+        r, s = der[4:4 + n], der[6 + n:6 + n + der[5 + n]]
+        return head + b"".join(x.lstrip(b"\0").rjust(32, b"\0") for x in (r, s))
+
+    def answer(self, query):
+        at, labels = 12, []
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
+            at += 1 + query[at]
+        name, number = ".".join(labels), struct.unpack("!H", query[at + 1:at + 3])[0]
+        datas = [self.dnskey] if (name, number) == ("", 48) else \
+            [encode_data(k, v) for k, v in self.records.get(name, []) if TYPES[k] == number]
+        records = [(number, d) for d in datas]
+        if datas and name not in self.bare:
+            records.append((46, self.sign(name, number, datas)))
+        if name in self.forged:
+            records[0] = (number, bytes([203, 0, 113, 1]))
+        owner = encode_name(name)
+        body = b"".join(owner + struct.pack("!HHIH", t, 1, 300, len(d)) + d for t, d in records)
+        return query[:2] + struct.pack("!HHHHH", 0x8580, 1, len(records), 0, 0) + \
+            query[12:at + 5] + body
+
+
+@test("answers of a signed zone are secure; forged and unsigned ones are never used")
+def validates():
+    if not IS_ROOT or not os.path.exists(ANCHOR):
+        raise Skip("needs root and an installed trust anchor to put another in its place")
+    for tool in ("unshare", "setpriv", "openssl"):
+        if not shutil.which(tool):
+            raise Skip(tool + " is not installed")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        raise Skip("no mount namespaces here")
+    dns = SignedRoot(new_address())
+    for name in ("good.example", "forged.example", "bare.example"):
+        dns.add(name, "A", "192.0.2.1")
+    dns.forged.add("forged.example")
+    dns.bare.add("bare.example")
+    r = Resolver(anchor=dns.dir + "/anchor", dns_servers=dns.setting)
+    a = r.ask("good.example", "A")
+    equal((a.status, a.security, ips_of(a)), ("ok", "secure", ["192.0.2.1"]), r.log_text())
+    for name in ("forged.example", "bare.example"):
+        a = r.ask(name, "A")
+        equal((a.status, a.security, a.records), ("failed", "bogus", []), name)
+    check("warning" not in r.log_text(), r.log_text())
+    r.stop()
+    dns.close()
+    shutil.rmtree(dns.dir)
 
 
 @test("many questions at once")

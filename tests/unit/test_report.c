@@ -57,18 +57,23 @@ static void make(struct report *r, stralloc *out)
 
 static void test_fields(void **state)
 {
+  static const char bob[] =
+    "\r\n\r\nOriginal-Recipient: rfc822; bob+x@old.example\r\n"
+    "Final-Recipient: rfc822; bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    "Remote-MTA: dns; mx1.example\r\n"
+    "Diagnostic-Code: smtp; 550 5.1.1 no such \"user\" \\x0d\\x0aX: y\r\n"
+    "Last-Attempt-Date: Tue, 14 Nov 2023 22:14:20 +0000\r\n";
+  static const char late[] =
+    "\r\n\r\nFinal-Recipient: rfc822; late@example.org\r\nAction: failed\r\nStatus: 5.0.0\r\n"
+    "Diagnostic-Code: x-heloise; delivery time expired: nobody answered\r\n";
   static const char *const there[] = {
+    bob,
+    late,
     "To: <alice@example.com>\r\n",
     "Subject: Your message could not be delivered\r\n",
     "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"abc123.salt\"\r\n",
     "\r\n\r\nReporting-MTA: dns; mx.example.net\r\nOriginal-Envelope-Id: id-?x\r\n",
     "Arrival-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n",
-    "\r\n\r\nOriginal-Recipient: rfc822; bob+x@old.example\r\nFinal-Recipient: rfc822; bob@example.org\r\n"
-    "Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx1.example\r\n"
-    "Diagnostic-Code: smtp; 550 5.1.1 no such \"user\" \\x0d\\x0aX: y\r\n"
-    "Last-Attempt-Date: Tue, 14 Nov 2023 22:14:20 +0000\r\n",
-    "\r\n\r\nFinal-Recipient: rfc822; late@example.org\r\nAction: failed\r\nStatus: 5.0.0\r\n"
-    "Diagnostic-Code: x-heloise; delivery time expired: nobody answered\r\n",
     "\r\n--abc123.salt\r\nContent-Type: message/rfc822\r\n\r\n\r\n--abc123.salt--\r\n",
     "    mx1.example [192.0.2.1] said: 550 5.1.1 no such \"user\" \\x0d\\x0aX: y\r\n",
   };
