@@ -13,6 +13,7 @@
 
 #include "common/settings.h"
 #include "common/table.h"
+#include "common/units.h"
 
 #define NAME_LEN_MAX 253
 #define FULL_NAME_MAX 200
@@ -75,7 +76,7 @@ static int domain_of_host(struct identity *id)
 
 static int set_address(struct identity *id, const struct passwd *pw)
 {
-  char uid[FMT_ULONG + 4] = "uid";
+  char uid[UNITS_DIGITS + 4] = "uid";
 
   units_digits(uid + 3, getuid());
   if (stralloc_copys(&id->address, pw ? pw->pw_name : uid) && stralloc_cats(&id->address, "@") &&
