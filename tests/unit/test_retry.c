@@ -53,8 +53,7 @@ static void test_bad_values(void **state)
     "every 500ms", "every 10m every 10m", "every 10m list 1m", "list", "list ,", "list 1m,,2m",
     "list 1m,", "list 1m, 2m", "life", "life 0", "life 11000d", "jitter 51", "jitter -1",
     "exim F,2h,15m", "every 10m cap 3h", "life 1d life 1d", "Parabola 20", "warn", "hourly",
-    "list 1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,1m,"
-    "1m,1m,1m,1m,1m"};
+    "list 1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
   struct retry r;
 
   (void)state;
