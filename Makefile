@@ -184,7 +184,7 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuz
 
 SECONDS ?= 60
 fuzz: setup
-	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined' libfuzzers
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' libfuzzers
 	@tests/run fuzz build-fuzz $(SECONDS)
 
 libfuzzers: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -223,7 +223,7 @@ static int on_client_message(struct chan *chan, struct wire_msg *m, const char *
   uint64_t number;
 
   *why = "not a message number";
-  if (wire_get_num(m, 0, UINT32_MAX, &number) != 0)
+  if (wire_get_num(m, 0, UINT64_MAX, &number) != 0)
     return -1;
   if (m->type == WIRE_BEGIN)
     return begin(c, m, number, why);

@@ -32,7 +32,7 @@ static int add_found(void *arg, const struct store_name *n)
   (void)arg;
   if (h == WAITING_NONE)
     log_failed("queue", n->id, "out of memory; the message waits for the next start");
-  else if (n->state == STORE_NEW && waiting_at(h)->place != 0)
+  else if (waiting_at(h)->place != 0)
     waiting_at(h)->is_unverified = 1;
   return 0;
 }

@@ -19,7 +19,7 @@ struct waiting {
   uint32_t place; /* 1 + index in the heap; 0: not waiting for a time (active) */
   uint32_t chain; /* next record with the same hash, or next free record */
   uint8_t state;  /* enum store_state */
-  uint8_t is_unverified; /* found by a scan of new/: its checksum has not been looked at */
+  uint8_t is_unverified; /* not fresh from the intake: its checksum is looked at first */
   uint8_t is_hurried;    /* asked for now: every recipient is tried, whatever its own time */
   uint8_t is_used;
 };

@@ -142,6 +142,7 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
     log_failed("queue", w->name.id, strerror(errno));
   else
     waiting_moved(w->handle, &w->name);
+  waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
   waiting_until(w->handle, due);
   free_work(w);
 }

@@ -5,6 +5,7 @@
  * stricter. RFC 5321 4.1.4, 4.2, 4.5.3. */
 #include "smtpd/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/units.h"
@@ -314,11 +315,14 @@ size_t session_feed(struct session *s, const char *bytes, size_t len)
 
 void session_known(struct session *s, enum verdict v, const char *reason)
 {
+  char command[LOGGED_MAX];
+
   (void)reason;
   if (s->doing != ASKED)
     return;
   s->doing = COMMAND;
-  session_reply(s, verb_rcpt_known(s, v), s->asked.s, strlen(s->asked.s));
+  snprintf(command, sizeof command, "RCPT TO:<%s>", s->asked.s);
+  session_reply(s, verb_rcpt_known(s, v), command, strlen(command));
 }
 
 void session_refused(struct session *s, const char *reply)

@@ -146,7 +146,7 @@ def auth_dies():
         contains(c.reply().lines[0], "451 4.3.0")
         equal(c.reply().code, 250)
         wait_for("auth", lambda: c.cmd("RCPT TO:<alice@heloise.example>").code == 250)
-        equal(c.cmd("RCPT TO:<nobody@heloise.example>").lines[0][:9], "550 5.1.1")
+        equal(c.cmd("RCPT TO:<stranger@heloise.example>").lines[0][:9], "550 5.1.1")
     i.stop()
 
 

@@ -115,9 +115,11 @@ static int send_commit(struct chan *c, uint64_t m)
 
 static int open_fds(void)
 {
-  DIR *d = opendir("/proc/self/fd");
+  DIR *d;
   int n = 0;
 
+  run_for(5); /* libowfat closes a descriptor that is in its ready list a turn later */
+  d = opendir("/proc/self/fd");
   while (readdir(d))
     n++;
   closedir(d);
@@ -196,12 +198,11 @@ static int send_client(struct chan *c, int fd)
 static void test_descriptors(void **state)
 {
   static struct pair p;
-  int before, pipes[2];
+  int before = open_fds(), pipes[2];
   char buf[2];
 
   (void)state;
   open_pair(&p, LINK_NEWS);
-  before = open_fds();
   assert_int_equal(pipe(pipes), 0);
   p.at_a.keep_fd = 1;
   assert_int_equal(send_client(&p.b, pipes[1]), 0);
@@ -217,11 +218,13 @@ static void test_descriptors(void **state)
   assert_int_equal(p.at_a.n, 1001);
   close(pipes[0]);
   close(pipes[1]);
-  assert_int_equal(open_fds(), before);
+  assert_int_equal(open_fds(), before + 2);
+  p.at_a.pause_after = 1002;
   for (int i = 0; i < 1000; i++)
     send_client(&p.b, 0);
+  run_for(10);
   close_pair(&p); /* what is queued is closed with it */
-  assert_int_equal(open_fds(), before - 2);
+  assert_int_equal(open_fds(), before);
 }
 
 /* raw packets, as a program that was taken over may send them, and what the reader says */
@@ -368,6 +371,23 @@ static void test_blocking(void **state)
   close(fd[1]);
 }
 
+static void on_idle(struct loop_handler *h, int fd, int events)
+{
+  (void)h;
+  (void)fd;
+  (void)events;
+}
+
+/* libowfat's loop needs one descriptor at least */
+static int set_up(void **state)
+{
+  static struct loop_handler idle = {on_idle};
+  int fd[2];
+
+  (void)state;
+  return pipe(fd) == 0 ? loop_add(fd[0], &idle) : -1;
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -377,5 +397,5 @@ int main(void)
     cmocka_unit_test(test_closed_by_handler), cmocka_unit_test(test_freed_when_closed),
     cmocka_unit_test(test_never_opened), cmocka_unit_test(test_blocking),
   };
-  return cmocka_run_group_tests_name("chan", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("chan", tests, set_up, NULL);
 }
