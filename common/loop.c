@@ -6,12 +6,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <io.h>
-
-#define EVENTS_PER_TURN 256 /* then timers and after_turn get their go */
 
 static struct loop_timer **heap; /* bound: one per armed timer */
 static size_t heap_len, heap_room;
@@ -69,9 +68,28 @@ void loop_drained(int fd, int event)
     io_eagain_write(fd);
 }
 
+static int is_same_file(int fd, const struct stat *before)
+{
+  struct stat st;
+
+  return fstat(fd, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
+}
+
+/* libowfat 0.32 puts off closing what stands in one of its lists and may never come to it (its
+ * list of those is another one than the list it works off). Made anew, the descriptor stands in
+ * no list and is closed at once; whatever else stood behind it was served, since gather() empties
+ * the lists of what is ready before handlers run. */
 void loop_close(int fd)
 {
+  struct stat before;
+  int is_known = fstat(fd, &before) == 0;
+
+  io_setcookie(fd, NULL);
   io_close(fd);
+  if (is_known && is_same_file(fd, &before)) { /* not another thread's that got its number */
+    io_fd(fd);
+    io_close(fd);
+  }
 }
 
 /* ---- timers: a binary heap by deadline */
@@ -162,27 +180,47 @@ static int64 until_next(void)
   return heap[0]->at - now_ms > 3600 * 1000 ? 3600 * 1000 : (int64)(heap[0]->at - now_ms);
 }
 
-static void serve(int64 (*next)(void), int event)
+/* what is ready this turn; bound: what one wait reports (libowfat: 100) and what was left. It is
+ * taken off libowfat's lists before a handler runs, see loop_close(). */
+static struct ready {
+  struct loop_handler *handler;
+  int fd, event;
+} *batch;
+static size_t batch_len, batch_room;
+
+static int add_ready(int fd, int event)
 {
-  for (int n = 0; n < EVENTS_PER_TURN && !ended; n++) {
-    int64 fd = next();
-    struct loop_handler *h;
-    if (fd == -1)
-      return;
-    h = io_getcookie(fd);
-    if (h)
-      h->ready(h, (int)fd, event);
+  if (batch_len == batch_room) {
+    size_t room = batch_room ? batch_room * 2 : 128;
+    struct ready *bigger = reallocarray(batch, room, sizeof *batch);
+    if (!bigger)
+      return -1;
+    batch = bigger;
+    batch_room = room;
   }
+  batch[batch_len++] = (struct ready){io_getcookie(fd), fd, event};
+  return 0;
 }
 
-static int64 next_read(void)
+static void gather(void)
 {
-  return io_canread();
+  int64 fd;
+
+  batch_len = 0;
+  while ((fd = io_canread()) != -1 && add_ready((int)fd, LOOP_READ) == 0)
+    ;
+  while ((fd = io_canwrite()) != -1 && add_ready((int)fd, LOOP_WRITE) == 0)
+    ;
 }
 
-static int64 next_write(void)
+/* what is not served now is ready again in the next turn */
+static void serve(void)
 {
-  return io_canwrite();
+  for (size_t i = 0; i < batch_len && !ended; i++) {
+    struct ready *r = &batch[i];
+    if (r->handler && io_getcookie(r->fd) == r->handler) /* else closed by an earlier one */
+      r->handler->ready(r->handler, r->fd, r->event);
+  }
 }
 
 void loop_run(void)
@@ -197,8 +235,8 @@ void loop_run(void)
       break;
     io_waituntil2(until_next());
     read_clock();
-    serve(next_read, LOOP_READ);
-    serve(next_write, LOOP_WRITE);
+    gather();
+    serve();
   }
 }
 

@@ -38,9 +38,8 @@ static void step(struct session *s, enum ladder_rung rung, enum saw saw)
 {
   char event[LADDER_EVENT];
   stralloc text = {0};
-  struct report_step r = {.id = s->attempt->given->id, .host = s->target->host,
-                          .address = s->address, .rung = ladder_rung_word(rung), .event = event,
-                          .reply = ""};
+  struct report_step r = {.host = s->target->host, .address = s->address,
+                          .rung = ladder_rung_word(rung), .event = event, .reply = ""};
 
   ladder_event(event, rung, saw);
   if (reply_format(&text, &s->reply, REPORT_TEXT) == 0 && stralloc_0(&text))
@@ -157,7 +156,7 @@ static enum saw connect_to(struct session *s)
   conn_close(&s->conn);
   s->connections++;
   s->transactions = 0;
-  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_EHLO_BAD);
+  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501);
   reply_start(&s->reply);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
   if (saw == SAW_REPLY && conn_local(&s->conn, &own) == 0) {

@@ -46,7 +46,6 @@ enum ladder_fact {
   IF_CARD = 1 << 6,        /* HELO was said first because of the card */
   IF_EHLO_50X = 1 << 7,    /* EHLO got 500 or 502 on this connection */
   IF_EHLO_501 = 1 << 8,    /* EHLO got 501 or 504 */
-  IF_EHLO_BAD = 1 << 9,    /* EHLO got any other 5yz */
   IF_BODY = 1 << 10,       /* MAIL had BODY= */
   IF_DSN = 1 << 11,        /* MAIL or RCPT had RET, ENVID, NOTIFY or ORCPT */
   IF_SIZE = 1 << 12,       /* MAIL had SIZE= */

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/chan.h"
-#include "common/log.h"
 
 static void bounded(struct wire_out *o, const char *s, size_t max)
 {
@@ -31,7 +30,6 @@ int report_step(int sock, const struct report_step *s)
 {
   struct wire_out o;
 
-  log_step(s->id, s->host, s->rung, s->event, s->reply);
   wire_start(&o, WIRE_STEPPED);
   bounded(&o, s->host, 255);
   bounded(&o, s->address, 63);

@@ -21,7 +21,7 @@ struct report_result {
 };
 
 struct report_step {
-  const char *id, *host, *address, *rung, *event, *reply;
+  const char *host, *address, *rung, *event, *reply;
 };
 
 /* each returns 0, or -1 when the spawner is gone */

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ static struct loop_timer end_timer = {.fire = on_end};
 
 static void run_for(uint64_t ms)
 {
+  assert_int_equal(loop_timer_in(&end_timer, 0), 0);
+  loop_run(); /* reads the clock */
   assert_int_equal(loop_timer_in(&end_timer, ms), 0);
   loop_run();
 }
@@ -195,6 +198,40 @@ static void test_handler_closes_another(void **state)
   close(two[1]);
 }
 
+/* closed from outside its handler, a descriptor is closed at once, also after it was served and
+ * whatever libowfat's lists say; its number is good for the next one */
+static void test_closed_from_outside(void **state)
+{
+  enum { PAIRS = 12 };
+  struct end e = {.handler = {on_ready}};
+  int fd[PAIRS][2];
+
+  (void)state;
+  for (int round = 0; round < 6; round++) {
+    for (int i = 0; i < PAIRS; i++) {
+      assert_int_equal(pipe(fd[i]), 0);
+      assert_int_equal(loop_add(fd[i][0], &e.handler), 0);
+      loop_want(fd[i][0], LOOP_READ);
+      assert_int_equal(write(fd[i][1], "x", 1), 1);
+    }
+    e.reads = 0;
+    run_for(10);
+    assert_int_equal(e.reads, PAIRS);
+    if (round % 2)
+      assert_int_equal(write(fd[3][1], "x", 1), 1);
+    if (round % 3 == 2)
+      run_for(5);
+    for (int i = 0; i < PAIRS; i++) {
+      int at = (i * 5 + round) % PAIRS;
+      if (round == 4)
+        loop_want(fd[at][0], 0);
+      loop_close(fd[at][0]);
+      assert_int_equal(fcntl(fd[at][0], F_GETFD), -1);
+      close(fd[at][1]);
+    }
+  }
+}
+
 static int turns;
 
 static void on_turn(void)
@@ -228,6 +265,7 @@ int main(void)
     cmocka_unit_test(test_order),              cmocka_unit_test(test_rearming_timer),
     cmocka_unit_test(test_stopped_by_another), cmocka_unit_test(test_pipes),
     cmocka_unit_test(test_handler_closes_another), cmocka_unit_test(test_after_turn),
+    cmocka_unit_test(test_closed_from_outside),
   };
   return cmocka_run_group_tests_name("loop", tests, set_up, NULL);
 }
