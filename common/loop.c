@@ -1,16 +1,29 @@
-/* loop.c - the event loop of every program: libowfat's io_* plus timers
+/* loop.c - the event loop of every program: epoll plus timers
  *
- * libowfat keeps a deadline per descriptor but finds the late ones by walking all
- * descriptors; ten thousand sessions need a heap. */
+ * Not libowfat's io_* loop: that of version 0.32 (Debian) loses count of what is wanted when a
+ * descriptor is paused, and then waits without asking the kernel; what it closes outside a
+ * handler may stay open for good; and late timers are found by walking all descriptors, where
+ * ten thousand sessions need a heap. */
 #include "common/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <io.h>
+#define EVENTS_PER_TURN 256       /* then timers and after_turn get their go */
+#define LONGEST_WAIT (3600 * 1000)
+
+static struct entry {
+  struct loop_handler *handler; /* NULL: not in the loop */
+  int wanted;
+} *entry; /* by descriptor; bound: the highest one */
+static size_t entries;
+static int epoll = -1;
 
 static struct loop_timer **heap; /* bound: one per armed timer */
 static size_t heap_len, heap_room;
@@ -33,63 +46,76 @@ uint64_t loop_now(void)
   return now_ms;
 }
 
+/* ---- descriptors */
+
+static int grow_entries(size_t need)
+{
+  size_t many = entries ? entries : 64;
+  struct entry *bigger;
+
+  while (many < need)
+    many *= 2;
+  bigger = reallocarray(entry, many, sizeof *entry);
+  if (!bigger)
+    return -1;
+  memset(bigger + entries, 0, (many - entries) * sizeof *bigger);
+  entry = bigger;
+  entries = many;
+  return 0;
+}
+
+/* tells the kernel what is wanted. A hang-up is reported always: once only (EPOLLET) while
+ * nothing is wanted, so that a paused reader does not make the loop spin. */
+static int apply(int op, int fd)
+{
+  int wanted = entry[fd].wanted;
+  struct epoll_event e = {.data.fd = fd,
+                          .events = (wanted & LOOP_READ ? (uint32_t)EPOLLIN : 0) |
+                                    (wanted & LOOP_WRITE ? (uint32_t)EPOLLOUT : 0) |
+                                    (wanted ? 0 : (uint32_t)EPOLLET)};
+
+  return epoll_ctl(epoll, op, fd, &e);
+}
+
 int loop_add(int fd, struct loop_handler *h)
 {
-  if (fd < 0) { /* libowfat would make room for it without end */
-    errno = EBADF;
+  int flags = fcntl(fd, F_GETFL);
+
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return -1;
+  if (epoll < 0 && (epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
+    return -1;
+  if ((size_t)fd >= entries && grow_entries((size_t)fd + 1) != 0)
+    return -1;
+  entry[fd] = (struct entry){h, 0};
+  if (apply(EPOLL_CTL_ADD, fd) != 0) {
+    entry[fd].handler = NULL;
     return -1;
   }
-  io_nonblock(fd);
-  if (!io_fd_flags(fd, IO_FD_NONBLOCK)) {
-    errno = ENOMEM;
-    return -1;
-  }
-  io_setcookie(fd, h);
   return 0;
 }
 
 void loop_want(int fd, int events)
 {
-  if (events & LOOP_READ)
-    io_wantread(fd);
-  else
-    io_dontwantread(fd);
-  if (events & LOOP_WRITE)
-    io_wantwrite(fd);
-  else
-    io_dontwantwrite(fd);
+  if (fd < 0 || (size_t)fd >= entries || !entry[fd].handler || entry[fd].wanted == events)
+    return;
+  entry[fd].wanted = events;
+  apply(EPOLL_CTL_MOD, fd); /* cannot fail: it was added */
 }
 
 void loop_drained(int fd, int event)
 {
-  if (event == LOOP_READ)
-    io_eagain_read(fd);
-  else
-    io_eagain_write(fd);
+  (void)fd; /* the kernel says again when there is more */
+  (void)event;
 }
 
-static int is_same_file(int fd, const struct stat *before)
-{
-  struct stat st;
-
-  return fstat(fd, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
-}
-
-/* libowfat 0.32 puts off closing what stands in one of its lists and may never come to it (its
- * list of those is another one than the list it works off). Made anew, the descriptor stands in
- * no list and is closed at once; whatever else stood behind it was served, since gather() empties
- * the lists of what is ready before handlers run. */
 void loop_close(int fd)
 {
-  struct stat before;
-  int is_known = fstat(fd, &before) == 0;
-
-  io_setcookie(fd, NULL);
-  io_close(fd);
-  if (is_known && is_same_file(fd, &before)) { /* not another thread's that got its number */
-    io_fd(fd);
-    io_close(fd);
+  if ((size_t)fd < entries && entry[fd].handler) {
+    entry[fd] = (struct entry){NULL, 0};
+    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); /* another process may still hold the file open */
   }
+  close(fd);
 }
 
 /* ---- timers: a binary heap by deadline */
@@ -171,55 +197,36 @@ static void fire_due(void)
 
 /* ---- the loop */
 
-static int64 until_next(void)
+static int until_next(void)
 {
-  if (heap_len == 0)
-    return 3600 * 1000;
-  if (heap[0]->at <= now_ms)
-    return 0;
-  return heap[0]->at - now_ms > 3600 * 1000 ? 3600 * 1000 : (int64)(heap[0]->at - now_ms);
+  if (heap_len == 0 || heap[0]->at > now_ms + LONGEST_WAIT)
+    return LONGEST_WAIT;
+  return heap[0]->at <= now_ms ? 0 : (int)(heap[0]->at - now_ms);
 }
 
-/* what is ready this turn; bound: what one wait reports (libowfat: 100) and what was left. It is
- * taken off libowfat's lists before a handler runs, see loop_close(). */
-static struct ready {
-  struct loop_handler *handler;
-  int fd, event;
-} *batch;
-static size_t batch_len, batch_room;
-
-static int add_ready(int fd, int event)
+/* hands one event to its handler, if that is still there and wants it */
+static void hand(int fd, struct loop_handler *h, int event)
 {
-  if (batch_len == batch_room) {
-    size_t room = batch_room ? batch_room * 2 : 128;
-    struct ready *bigger = reallocarray(batch, room, sizeof *batch);
-    if (!bigger)
-      return -1;
-    batch = bigger;
-    batch_room = room;
-  }
-  batch[batch_len++] = (struct ready){io_getcookie(fd), fd, event};
-  return 0;
+  if (!ended && h && entry[fd].handler == h && (entry[fd].wanted & event))
+    h->ready(h, fd, event);
 }
 
-static void gather(void)
+/* what is not served now is reported again in the next turn */
+static void serve(int timeout)
 {
-  int64 fd;
+  struct epoll_event e[EVENTS_PER_TURN];
+  struct loop_handler *h[EVENTS_PER_TURN];
+  int n = epoll < 0 ? poll(NULL, 0, timeout) : epoll_wait(epoll, e, EVENTS_PER_TURN, timeout);
 
-  batch_len = 0;
-  while ((fd = io_canread()) != -1 && add_ready((int)fd, LOOP_READ) == 0)
-    ;
-  while ((fd = io_canwrite()) != -1 && add_ready((int)fd, LOOP_WRITE) == 0)
-    ;
-}
-
-/* what is not served now is ready again in the next turn */
-static void serve(void)
-{
-  for (size_t i = 0; i < batch_len && !ended; i++) {
-    struct ready *r = &batch[i];
-    if (r->handler && io_getcookie(r->fd) == r->handler) /* else closed by an earlier one */
-      r->handler->ready(r->handler, r->fd, r->event);
+  read_clock();
+  for (int i = 0; i < n; i++) /* a number that is closed and given anew has another handler */
+    h[i] = entry[e[i].data.fd].handler;
+  for (int i = 0; i < n; i++) {
+    int gone = (e[i].events & (EPOLLHUP | EPOLLERR)) != 0;
+    if (gone || (e[i].events & EPOLLIN))
+      hand(e[i].data.fd, h[i], LOOP_READ);
+    if (gone || (e[i].events & EPOLLOUT))
+      hand(e[i].data.fd, h[i], LOOP_WRITE);
   }
 }
 
@@ -233,10 +240,7 @@ void loop_run(void)
       after_turn();
     if (ended)
       break;
-    io_waituntil2(until_next());
-    read_clock();
-    gather();
-    serve();
+    serve(until_next());
   }
 }
 

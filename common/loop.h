@@ -1,4 +1,4 @@
-/* loop.h - the event loop of every program: libowfat's io_* plus timers
+/* loop.h - the event loop of every program: descriptors and timers
  *
  * A descriptor in the loop has a handler; a timer has a deadline. Everything runs in
  * one thread. A handler may close any descriptor and stop any timer. */

@@ -180,7 +180,8 @@ static int finish(const struct build_report *r, const char *what, const char *pa
 {
   int e = errno;
 
-  fwrite(r->text.s, 1, r->text.len, stderr);
+  if (r->text.len > 0)
+    fwrite(r->text.s, 1, r->text.len, stderr);
   if (is_done)
     return EXIT_OK;
   if (r->errors > 0) {

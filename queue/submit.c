@@ -73,7 +73,7 @@ int submit_text(struct submit_text *t, stralloc *out, const char *s, size_t len)
 
 static size_t line_len(const char *s, size_t len)
 {
-  const char *lf = memchr(s, '\n', len);
+  const char *lf = len ? memchr(s, '\n', len) : NULL;
 
   return lf ? (size_t)(lf - s) + 1 : 0;
 }

@@ -78,7 +78,7 @@ static void test_values_are_cut(void **state)
   memset(big, 1, sizeof big - 1);
   big[sizeof big - 1] = 0;
   line = written("e", f, 6);
-  assert_int_equal(strlen(line), 1 + 6 * (3 + 4 * 1024) + 1);
+  assert_int_equal(strlen(line), 4096); /* a line is one write that a pipe takes whole */
   assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
