@@ -333,8 +333,8 @@ static int tell(void *arg, const struct history_line *l)
   uint64_t i;
 
   if (l->kind == 's') {
-    inspect_say(s->v, 0, "  %s  attempt %u  %s%s%s: %s%s%s\n", timestamp(l->time), l->attempt,
-                host_text(l), *host_text(l) ? ", at " : "at ", l->field[2], l->field[3],
+    inspect_say(s->v, 0, "  %s  attempt %u  %s%s%s (rung %s)%s%s\n", timestamp(l->time), l->attempt,
+                host_text(l), *host_text(l) ? ": " : "", l->field[3], l->field[2],
                 *reply ? ": " : "", reply);
   } else if (l->kind == 'o') {
     if (units_number(l->field[0], strlen(l->field[0]), &i) != 0 || i >= s->e.nrcpt)

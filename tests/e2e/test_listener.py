@@ -176,7 +176,7 @@ def vanishes():
 @test("a slow intake holds back the senders of large messages, and loses no byte")
 def slow_intake():
     i = make()
-    text = letter("large", "".join("%07d %s\n" % (n, "x" * 60) for n in range(120000)))
+    text = letter("large", "".join("%07d %s\n" % (n, "x" * 60) for n in range(600000)))  # more than all buffers hold
     with Client(i, timeout=60) as c, Client(i, timeout=60) as other:
         to_data(c)
         go_on = pause(i, "intake")
