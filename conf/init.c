@@ -263,7 +263,7 @@ static int open_drop(const char *queue)
   }
   if (confine_ids_find("hlqueue", &intake) != 0 || chown(queue, intake.uid, drop->gr_gid) != 0 ||
       chmod(queue, 0710) != 0 || chown(path, intake.uid, drop->gr_gid) != 0 ||
-      chmod(path, 01730) != 0)
+      chmod(path, 03730) != 0) /* files get the group also when root makes them */
     return complain(path);
   return EXIT_OK;
 }

@@ -9,7 +9,7 @@
  *   heloise-end
  *
  * A file is made as NAME.tmp, flushed, renamed to NAME, and the directory is flushed: a
- * name without ".tmp" is a whole message. queue/drop is hlqueue:hldrop 1730, files are
+ * name without ".tmp" is a whole message. queue/drop is hlqueue:hldrop 3730, files are
  * 0640 and belong to the user who sent and to group hldrop, of which hlqueue is a member;
  * who sent is what fstat(2) says. In an instance of an ordinary user all is that user's.
  *

@@ -427,6 +427,9 @@ int envelope_verify(int fd, const struct envelope *e, const char **why)
     at += (off_t)n;
     left -= n;
   }
+  if (read_all(fd, buf, ENVELOPE_HEAD_SUMMED, 0) != 0)
+    goto done;
+  XXH3_64bits_update(x, buf, ENVELOPE_HEAD_SUMMED);
   *why = "checksum differs";
   errno = EBADMSG;
   r = XXH3_64bits_digest(x) == e->checksum ? 0 : -1;

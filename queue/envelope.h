@@ -102,13 +102,14 @@ int envelope_add_rcpt(stralloc *out, const char *address, const char *notify, co
 int envelope_finish(stralloc *out); /* the empty line */
 /* writes the head line of a block of env_len bytes into head (ENVELOPE_HEAD bytes) */
 #define ENVELOPE_HEAD 80
+#define ENVELOPE_HEAD_SUMMED 49 /* of it, the part before the checksum */
 struct envelope_sum {
   uint64_t env_len, body_len, checksum;
   unsigned int content, longest;
 };
 void envelope_head(char head[ENVELOPE_HEAD], const struct envelope_sum *s);
-/* the checksum runs over block and message: XXH3 over the block (as made, all recipients in
- * their first state, without the head line) and the message bytes. */
+/* the checksum is XXH3 over the block (as made, all recipients in their first state, without
+ * the head line), the message, and the first ENVELOPE_HEAD_SUMMED bytes of the head line. */
 
 /* letters to bits and back, for line o and WIRE_BEGIN: unknown letters give -1 */
 int envelope_flags_read(const char *s, size_t len, unsigned int *flags);

@@ -3,7 +3,6 @@
  * Advice for people and for the bounce, not state: a lost or torn tail costs nothing but
  * the story. At most HISTORY_MAX bytes; the oldest lines go first.
  *
- *   a EPOCH TRY NEXTHOP RECIPIENTS            an attempt began
  *   s EPOCH TRY HOST ADDRESS RUNG EVENT REPLY what happened on a rung of the ladder
  *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
  *
@@ -21,7 +20,7 @@
 #define HISTORY_FIELDS 8
 
 struct history_line {
-  char kind; /* a, s or o */
+  char kind; /* s or o */
   uint64_t time;
   unsigned int attempt;
   size_t n; /* of field */

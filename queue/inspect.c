@@ -292,16 +292,15 @@ static int list(const struct inspect_view *v, int json, const char *id)
 
 static json_t *history_json_line(const struct history_line *l)
 {
-  static const char *const names[3][6] = {
+  static const char *const names[2][6] = {
     {"s", "host", "address", "rung", "event", "reply"},
-    {"o", "recipient", "verdict", "status", "host", "reply"},
-    {"a", "nexthop", "recipients", NULL, NULL, NULL}};
+    {"o", "recipient", "verdict", "status", "host", "reply"}};
   json_t *o = json_object();
 
   json_object_set_new(o, "time", json_time(l->time));
   json_object_set_new(o, "attempt", json_integer(l->attempt));
-  for (size_t k = 0; k < 3; k++)
-    for (size_t i = 0; names[k][0][0] == l->kind && i < l->n && i < 5 && names[k][i + 1]; i++)
+  for (size_t k = 0; k < 2; k++)
+    for (size_t i = 0; names[k][0][0] == l->kind && i < l->n && i < 5; i++)
       json_object_set_new(o, names[k][i + 1], json_bytes(l->field[i]));
   return o;
 }

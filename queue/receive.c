@@ -37,7 +37,6 @@ struct incoming {
   size_t nrcpt, missing;
   int fd; /* tmp/ID, or -1 while in memory */
   int error;
-  uint64_t written;
   unsigned int flags;
   struct content content;
   XXH3_state_t *sum;
@@ -266,8 +265,8 @@ static int spill(struct incoming *in)
   if (in->fd < 0)
     return errno;
   error = write_all(in->fd, v, 2);
-  in->written = in->body.len;
-  in->body.len = 0;
+  free(in->body.s);
+  in->body = (stralloc){0};
   return error;
 }
 
@@ -282,12 +281,15 @@ int receive_data(struct incoming *in, const char *s, size_t len)
   if (in->fd < 0 && (in->body.len + len > IN_MEMORY || in_memory > ALL_IN_MEMORY))
     error = spill(in);
   if (error == 0 && in->fd >= 0) {
-    error = write_all(in->fd, &v, 1);
-    in->written += len;
+    error = has_room() ? write_all(in->fd, &v, 1) : ENOSPC;
   } else if (error == 0 && !stralloc_catb(&in->body, s, len)) {
     error = ENOMEM;
   }
   in_memory += in->body.a - room;
+  if (in->content.size > settings.message_size_limit) {
+    refuse(in, too_big);
+    return -1;
+  }
   if (error) {
     refuse(in, reply_for(error));
     return -1;
@@ -301,7 +303,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
 static int complete(struct incoming *in)
 {
   struct envelope_sum sum = {
-    in->head.len, in->content.size, XXH3_64bits_digest(in->sum),
+    in->head.len, in->content.size, 0,
     (in->content.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
       (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
       (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U),
@@ -309,11 +311,15 @@ static int complete(struct incoming *in)
   struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
 
   envelope_head(in->head.s, &sum);
+  XXH3_64bits_update(in->sum, in->head.s, ENVELOPE_HEAD_SUMMED);
+  sum.checksum = XXH3_64bits_digest(in->sum);
+  envelope_head(in->head.s, &sum);
   if (in->fd < 0) {
     struct iovec v[3] = {{in->head.s, in->head.len}, {in->body.s, in->body.len}, end};
     in->fd = store_create(queue_fd, in->id);
     return in->fd < 0 ? errno : write_all(in->fd, v, 3);
   }
+  errno = ENOSPC; /* what a short write means */
   if (pwrite(in->fd, in->head.s, ENVELOPE_HEAD, 0) != ENVELOPE_HEAD)
     return errno;
   return write_all(in->fd, &end, 1);

@@ -66,15 +66,15 @@ static void test_made_and_read(void **state)
   int fd = file_with("", 0);
 
   (void)state;
-  assert_int_equal(history_line_make(&lines, 'a', 1769850000, 65535, (const char *const[]){"mx:a.example", "0-4,9"}, 2), 0);
+  assert_int_equal(history_line_make(&lines, 'o', 1769850000, 65535, (const char *const[]){"mx:a.example", "0-4,9"}, 2), 0);
   assert_int_equal(history_line_make(&lines, 's', 5, 1, hostile, 4), 0);
   assert_int_equal(history_append(fd, &e, &lines), 0);
   assert_int_equal(history_line_make(&lines, 'o', 6, 2, NULL, 0), 0);
   assert_int_equal(history_append(fd, &e, &lines), 0);
   assert_int_equal(history_each(fd, &e, tell, &t), 0);
-  assert_string_equal(t.text, "a 1769850000 65535 2 mx:a.example 0-4,9;"
+  assert_string_equal(t.text, "o 1769850000 65535 2 mx:a.example 0-4,9;"
                               "s 5 1 4 a\\x09b\\x0ac \\x22\\x5c\\x1b\\x80;"
-                              "a 1769850000 65535 2 mx:a.example 0-4,9;"
+                              "o 1769850000 65535 2 mx:a.example 0-4,9;"
                               "s 5 1 4 a\\x09b\\x0ac \\x22\\x5c\\x1b\\x80;o 6 2 0  ;");
   assert_int_equal(history_each(fd, &e, tell, &stopped), 5);
   assert_int_equal(stopped.n, 1);
@@ -91,12 +91,12 @@ static void test_damaged_lines(void **state)
     int told;
   } rows[] = {
 #define ROW(s, told) {s, sizeof(s) - 1, told}
-    ROW("", 0), ROW("\n", 0), ROW("a\n", 0), ROW("a\t1\n", 0), ROW("a\t1\t1\n", 1), ROW("a\t1\t1", 0),
-    ROW("b\t1\t1\n", 0), ROW("aa\t1\t1\n", 0), ROW("a\t-1\t1\n", 0), ROW("a\t1\t65536\n", 0), ROW("a\tx\t1\n", 0),
-    ROW("a\t1\t1\tx\0y\n", 0), ROW("a\t1\t1\tx\x1b[31m\n", 0), ROW("a\t1\t1\tx\xc2\x9b\n", 0), ROW("a\t1\t1\tx\r\n", 0),
-    ROW("a\t1\t1\tx\x7f\n", 0), ROW("\0\0\0\0\na\t1\t1\n", 1), ROW("torn line a\t1\ns\t1\t1\tx\n", 1),
-    ROW("a\t99999999999999999999\t1\n", 0), ROW("a\t1\t1\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\n", 1),
-    ROW("a\t1\t1\t\t\t\t\n", 1),
+    ROW("", 0), ROW("\n", 0), ROW("s\n", 0), ROW("s\t1\n", 0), ROW("s\t1\t1\n", 1), ROW("s\t1\t1", 0),
+    ROW("a\t1\t1\n", 0), ROW("ss\t1\t1\n", 0), ROW("s\t-1\t1\n", 0), ROW("s\t1\t65536\n", 0), ROW("s\tx\t1\n", 0),
+    ROW("s\t1\t1\tx\0y\n", 0), ROW("s\t1\t1\tx\x1b[31m\n", 0), ROW("s\t1\t1\tx\xc2\x9b\n", 0), ROW("s\t1\t1\tx\r\n", 0),
+    ROW("s\t1\t1\tx\x7f\n", 0), ROW("\0\0\0\0\ns\t1\t1\n", 1), ROW("torn line a\t1\ns\t1\t1\tx\n", 1),
+    ROW("s\t99999999999999999999\t1\n", 0), ROW("s\t1\t1\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\n", 1),
+    ROW("s\t1\t1\t\t\t\t\n", 1),
 #undef ROW
   };
 
@@ -182,7 +182,7 @@ static void test_no_line_end(void **state)
   fd = file_with(junk.s, HISTORY_MAX);
   assert_int_equal(history_each(fd, &e, tell, &t), 0);
   assert_int_equal(t.n, 0);
-  assert_int_equal(history_line_make(&line, 'a', 9, 1, NULL, 0), 0);
+  assert_int_equal(history_line_make(&line, 's', 9, 1, NULL, 0), 0);
   assert_int_equal(history_append(fd, &e, &line), 0);
   assert_int_equal(history_each(fd, &e, tell, &t), 0);
   assert_int_equal(t.n, 1);
@@ -197,7 +197,7 @@ static void test_errors(void **state)
   int fd = memfd_create("message", MFD_CLOEXEC);
 
   (void)state;
-  assert_int_equal(history_line_make(&line, 'a', 9, 1, NULL, 0), 0);
+  assert_int_equal(history_line_make(&line, 's', 9, 1, NULL, 0), 0);
   assert_int_equal(history_append(-1, &e, &line), -1);
   assert_int_equal(history_append(fd, &e, &line), -1); /* shorter than its message */
   assert_int_equal(errno, EBADMSG);
