@@ -18,7 +18,10 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(SANITIZE) $(
 # tinycdb is unpacked privately on Debian, where its header and libowfat's cannot be
 # installed together; it is linked ahead of libowfat, whose cdb functions differ.
 CDB_DIR    ?= build/tinycdb
-CDB_CFLAGS ?= -isystem $(CDB_DIR)/include
+ifeq ($(origin CDB_CFLAGS),undefined)
+CDB_CFLAGS := -isystem $(CDB_DIR)/include
+CDB_HEADER := $(CDB_DIR)/include/cdb.h
+endif
 CDB_LIBS   ?= $(CDB_DIR)/libcdb.a
 OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lpthread
@@ -31,16 +34,16 @@ STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window)
 COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c
 
-CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner)
+CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
-bin_heloise_SRC             := conf/heloise.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection session verbtable command \
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection neighbours session verbtable command \
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/spawners.c queue/reports.c queue/control.c \
+libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
                                queue/inspect.c queue/destination.c $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
@@ -126,7 +129,13 @@ clean:
 .SECONDEXPANSION:
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-$(BUILD)/obj/%.o: %.c
+ifdef CDB_HEADER
+$(CDB_HEADER):
+	@echo '$@ is missing: run make setup first, or say where tinycdb is with CDB_CFLAGS and CDB_LIBS' >&2
+	@false
+endif
+
+$(BUILD)/obj/%.o: %.c | $(CDB_HEADER)
 	@mkdir -p $(@D)
 	@echo 'CC $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -151,7 +160,8 @@ $(BINARIES): $(BUILD)/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/com
 $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
-WRAP_test_localuser := -Wl,--wrap=getpwnam_r
+WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev

@@ -74,6 +74,13 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
   return error ? connect_error(error) : SAW_REPLY;
 }
 
+void conn_expects_more(struct conn *c)
+{
+  int one = 1;
+
+  setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
 enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t timeout_ms)
 {
   struct sockaddr_storage ss;

@@ -50,6 +50,9 @@ void conn_abort(struct conn *c);
 enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline);
 /* writes all of it, each at most 64 KiB within timeout_ms. 0, or -1 with errno. */
 int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms);
+/* several replies are due: a peer that writes each by itself waits for our acknowledgement of
+ * the one before (Nagle), so none is held back (40 ms a message otherwise) */
+void conn_expects_more(struct conn *c);
 /* whether bytes of the peer are here that nobody asked for */
 int conn_has_input(struct conn *c);
 /* whether the peer has closed its side and nothing is left to read */

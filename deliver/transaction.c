@@ -111,6 +111,8 @@ static enum saw command(struct transaction *t, size_t i, uint64_t timeout_ms)
 
   if (!t->is_batch || i == 0)
     conn_write(&s->conn, t->commands.s + from, to - from, timeout_ms);
+  if (t->is_batch && i == 0)
+    conn_expects_more(&s->conn);
   return conn_reply(&s->conn, &s->reply, conn_clock() + timeout_ms);
 }
 

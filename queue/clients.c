@@ -126,7 +126,7 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(o); /* what its client sent before it heard of this is ignored */
 }
 
-static const struct receive_ops receive_ops = {on_durable, on_refused};
+static const struct receive_ops receive_ops = {on_durable, on_refused, 0};
 
 /* ---- messages from clients */
 

@@ -84,7 +84,7 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(t);
 }
 
-static const struct receive_ops ops = {on_durable, on_refused};
+static const struct receive_ops ops = {on_durable, on_refused, 1};
 
 /* ---- one file */
 
@@ -145,9 +145,7 @@ static int take_message(int fd, const struct drop *d, uid_t uid, const char *nam
   struct taken *t;
   struct incoming *in;
 
-  *why = "552 5.3.4 the message is larger than message-size-limit";
-  if (d->body_len > settings.message_size_limit)
-    return -1;
+  *why = "out of memory";
   t = remember(name);
   if (!t)
     return 0;

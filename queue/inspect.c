@@ -118,8 +118,6 @@ static const char *rcpt_word(enum rcpt_status s)
   case RCPT_FAILED:
   case RCPT_BOUNCED:
     return "failed";
-  case RCPT_REMOVED:
-    return "removed";
   default:
     return "todo";
   }
@@ -461,7 +459,9 @@ static const char *future(const struct sight *s, size_t i)
   else if (s->m->is_active)
     snprintf(text, sizeof text, "It is being tried now, or waits for its turn at its destination.");
   else if (s->m->due == UINT32_MAX || r->next == UINT32_MAX)
-    snprintf(text, sizeof text, "It is held until an administrator says `heloise queue retry %s`.", s->e.id);
+    snprintf(text, sizeof text,
+             "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry %s`.",
+             s->e.id);
   else
     snprintf(text, sizeof text, "It is tried again at %s (%s); if it is still here at %s, it goes back to %s.",
              timestamp(next ? next : s->e.created), when(next), timestamp(sch.end),
@@ -548,6 +548,35 @@ static int why(const struct inspect_view *v, int json, const char *id)
   return EXIT_OK;
 }
 
+/* ---- for retry */
+
+static int is_at(const char *address, const char *domain)
+{
+  const char *own = envelope_domain(address);
+  size_t len = strlen(own), want = strlen(domain);
+
+  if (domain[0] == '.')
+    return len > want && strcasecmp(own + len - want, domain) == 0;
+  return strcasecmp(own, domain) == 0;
+}
+
+int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain)
+{
+  struct envelope e;
+  const char *why;
+  int fd = store_open(queue_fd, n, O_RDONLY), found = 0;
+
+  if (fd < 0)
+    return 0;
+  if (envelope_read(fd, &e, &why) == 0) {
+    for (size_t i = 0; i < e.nrcpt && !found; i++)
+      found = e.rcpt[i].status == RCPT_TODO && is_at(e.rcpt[i].address, domain);
+    envelope_free(&e);
+  }
+  close(fd);
+  return found;
+}
+
 /* ---- verbs */
 
 static const struct {
@@ -555,14 +584,6 @@ static const struct {
   int wants_id;
   int (*run)(const struct inspect_view *v, int json, const char *id);
 } verbs[] = {{"list", 0, list}, {"show", 1, show}, {"why", 1, why}};
-
-int inspect_knows(const char *verb)
-{
-  for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-    if (strcmp(verbs[i].verb, verb) == 0)
-      return 1;
-  return 0;
-}
 
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv)
 {

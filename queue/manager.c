@@ -3,6 +3,7 @@
  * Runs as hlqueue with the queue directory; no network. Knows every message by name, takes
  * up what is due, has attempts made, records what they say. heloise-queue(8) */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "queue/control.h"
+#include "queue/flush.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
 #include "queue/waiting.h"
@@ -160,6 +162,7 @@ static int take_channel(const char *peer, int fd)
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
+  char waits[32];
 
   if (queue_fd < 0 || store_settle(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
@@ -171,9 +174,12 @@ static int start(void)
   scan();
   if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
     return -1;
+  if (flush_start(queue_fd) != 0)
+    program_die("flushing thread", strerror(errno));
   timer.fire = on_timer;
   loop_after_turn(after_turn);
-  log_started("queue", log_num(waiting_count()));
+  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
+  log_started("queue", waits);
   return 0;
 }
 

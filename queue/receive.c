@@ -213,7 +213,7 @@ int receive_rcpt(struct incoming *in, const char *address, const char *notify, c
 
 static void refuse(struct incoming *in, const char *reply)
 {
-  log_intake_refused(in->owner ? in->id : "-", in->sender, reply);
+  log_intake_refused(in->id, in->sender, reply);
   if (in->fd >= 0)
     store_abandon(queue_fd, in->id);
   if (in->owner)
@@ -286,7 +286,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
     error = ENOMEM;
   }
   in_memory += in->body.a - room;
-  if (in->content.size > settings.message_size_limit) {
+  if (!in->ops->is_deaf && in->content.size > settings.message_size_limit) {
     refuse(in, too_big);
     return -1;
   }
@@ -306,7 +306,9 @@ static int complete(struct incoming *in)
     in->head.len, in->content.size, 0,
     (in->content.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
       (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
-      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U),
+      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U) |
+      (in->content.received >= settings.received_limit ? CONTENT_LOOP : 0U) |
+      (in->content.size > settings.message_size_limit ? CONTENT_TOO_BIG : 0U),
     in->content.longest};
   struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
 
@@ -428,18 +430,20 @@ static void on_wake(struct loop_handler *h, int fd, int events)
 }
 
 /* why the content is not taken, or NULL */
-static const char *content_fault(const struct content *c)
+static const char *content_fault(const struct content *c, int is_deaf)
 {
-  if (c->size > settings.message_size_limit)
-    return too_big;
-  if (c->header_size > settings.header_size_limit)
-    return big_header;
   if (c->has_nul)
     return has_nul;
   if (c->has_bare_cr || c->has_bare_lf)
     return has_bare;
   if (!c->ends_line)
     return malformed;
+  if (is_deaf)
+    return NULL;
+  if (c->size > settings.message_size_limit)
+    return too_big;
+  if (c->header_size > settings.header_size_limit)
+    return big_header;
   return c->received >= settings.received_limit ? loop : NULL;
 }
 
@@ -448,7 +452,7 @@ void receive_commit(struct incoming *in)
   const char *fault;
 
   content_end(&in->content);
-  fault = in->missing ? malformed : content_fault(&in->content);
+  fault = in->missing ? malformed : content_fault(&in->content, in->ops->is_deaf);
   if (fault) {
     refuse(in, fault);
     return;

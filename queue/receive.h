@@ -19,6 +19,9 @@ struct receive_ops {
   void (*durable)(void *owner, struct incoming *in);
   /* reply is "452 4.3.1 text" */
   void (*refused)(void *owner, struct incoming *in, enum verdict v, const char *reply);
+  /* nobody is there to hear a refusal for size or hops: the message is taken and marked, and
+   * fails in the queue, with a report to its sender */
+  int is_deaf;
 };
 
 /* starts the committing thread. 0, or -1 with errno. */

@@ -85,6 +85,11 @@ int store_is_id(const char *s, size_t len)
 
 /* ---- names */
 
+static unsigned int bucket_of(const char *id)
+{
+  return (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
+}
+
 static void path_of(char out[STORE_NAME_MAX], const struct store_name *n)
 {
   const char *bucket = n->id + 13;
@@ -119,7 +124,7 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
     return -1;
   memcpy(n->id, name, STORE_ID_LEN);
   n->state = s;
-  if ((unsigned int)(name[13] - '0') * 8 + (unsigned int)(name[14] - '0') != bucket)
+  if (bucket_of(name) != bucket)
     return -1;
   if (s == STORE_NEW)
     return 0;
@@ -248,7 +253,7 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
   flush_files(queue_fd, c, n);
   link_files(queue_fd, c, n);
   for (size_t i = 0; i < n; i++) {
-    unsigned int b = (unsigned int)(c[i].id[13] - '0') * 8 + (unsigned int)(c[i].id[14] - '0');
+    unsigned int b = bucket_of(c[i].id);
     char dir[STORE_NAME_MAX];
     if (c[i].error)
       continue;
@@ -261,6 +266,22 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
 }
 
 /* ---- the manager's side */
+
+uint64_t store_bucket_bit(const struct store_name *n)
+{
+  return (uint64_t)1 << bucket_of(n->id);
+}
+
+void store_flush(int queue_fd, enum store_state s, uint64_t buckets)
+{
+  char path[STORE_NAME_MAX];
+
+  for (unsigned int b = 0; b < BUCKETS; b++)
+    if (buckets & (uint64_t)1 << b) {
+      snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
+      flush_dir(queue_fd, path); /* what it could not hold may be delivered again, no more */
+    }
+}
 
 int store_put_aside(int queue_fd, const char *path, const char *why)
 {
@@ -344,7 +365,7 @@ int store_find(int queue_fd, const char *id, struct store_name *n)
   errno = ENOENT;
   if (!store_is_id(id, strlen(id)))
     return -1;
-  bucket = (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
+  bucket = bucket_of(id);
   for (int s = 0; s < STORE_STATES; s++)
     if (scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
       return 0;

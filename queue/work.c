@@ -20,6 +20,7 @@
 #include "common/retry.h"
 #include "common/settings.h"
 #include "queue/destination.h"
+#include "queue/flush.h"
 #include "queue/history.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
@@ -100,6 +101,8 @@ static void leave(struct work *w, const char *reason)
     free_work(w);
     return;
   }
+  if (!w->is_gone)
+    flush_soon(&w->name);
   log_finished(w->name.id, reason);
   waiting_drop(w->handle);
   free_work(w);
@@ -291,8 +294,10 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   if (res->verdict == V_OK && unfinished(w) == 0) {
     /* the last one: the file goes at once, marks and story with it */
     w->is_gone = store_remove(queue_fd, &w->name) == 0;
-    if (w->is_gone)
+    if (w->is_gone) {
+      flush_soon(&w->name);
       return;
+    }
   }
   mark(w, rcpt);
   snprintf(number, sizeof number, "%zu", rcpt);
@@ -320,6 +325,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
                             .is_local = j->to->spawner == WORK_LOCAL};
   struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing"};
   struct retry schedule;
+  char expired[300];
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
@@ -328,8 +334,12 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
   }
   retry_find(program_table(), domain, strlen(domain), &schedule);
   res.until = retry_next(&schedule, &m, now());
-  if (res.until == 0)
+  if (res.until == 0) {
     res.verdict = V_PERM;
+    res.status = "4.4.7";
+    snprintf(expired, sizeof expired, "delivery time expired: %s", res.reply);
+    res.reply = expired;
+  }
   work_result(j, rcpt, &res);
 }
 
@@ -428,6 +438,17 @@ static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
   snprintf(number, sizeof number, "%zu", i);
   if (history_line_make(&line, 'o', now(), r->attempts, outcome, 5) == 0)
     write_story(w, &line);
+}
+
+/* a message that was taken without anyone to refuse it to (from queue/drop), and may not be
+ * delivered: every recipient fails, so that the sender hears of it */
+static void refuse_content(struct work *w, const char *text)
+{
+  const struct nexthop no = {.kind = HOP_ERROR, .text = text, .textlen = strlen(text)};
+
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    if (w->e.rcpt[i].status == RCPT_TODO)
+      refuse_by_route(w, i, &no);
 }
 
 /* finds the next hop of recipient i; routes that say no or hold are dealt with here.
@@ -550,6 +571,10 @@ int work_begin(uint32_t handle)
     return 0;
   }
   rec->is_unverified = 0;
+  if (w->e.content & CONTENT_LOOP)
+    refuse_content(w, "5.4.6 the message has passed too many hops: it is looping");
+  if (w->e.content & CONTENT_TOO_BIG)
+    refuse_content(w, "5.3.4 the message is larger than message-size-limit");
   w->busy = calloc(w->e.nrcpt, 1);
   if (!w->busy || make_jobs(w) != 0) {
     if (w->jobs == 0) {
