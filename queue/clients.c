@@ -126,7 +126,8 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(o); /* what its client sent before it heard of this is ignored */
 }
 
-static const struct receive_ops receive_ops = {on_durable, on_refused, 0};
+static const struct receive_ops client_messages = {on_durable, on_refused, RECEIVE_REFUSES};
+static const struct receive_ops reports = {on_durable, on_refused, RECEIVE_TAKES};
 
 /* ---- messages from clients */
 
@@ -169,7 +170,7 @@ static int begin(struct client *c, struct wire_msg *m, uint64_t number, const ch
   }
   o->client = c;
   o->m = number;
-  o->in = receive_begin(&n, nrcpt, &receive_ops, o, &reply);
+  o->in = receive_begin(&n, nrcpt, c->is_lasting ? &client_messages : &reports, o, &reply);
   if (!o->in) {
     tell_refused(c, number, verdict_of_reply((unsigned int)atoi(reply)), reply);
     free(o);

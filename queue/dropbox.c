@@ -84,7 +84,7 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(t);
 }
 
-static const struct receive_ops ops = {on_durable, on_refused, 1};
+static const struct receive_ops ops = {on_durable, on_refused, RECEIVE_MARKS};
 
 /* ---- one file */
 

@@ -286,7 +286,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
     error = ENOMEM;
   }
   in_memory += in->body.a - room;
-  if (!in->ops->is_deaf && in->content.size > settings.message_size_limit) {
+  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit) {
     refuse(in, too_big);
     return -1;
   }
@@ -299,6 +299,15 @@ int receive_data(struct incoming *in, const char *s, size_t len)
 
 /* ---- the committing thread */
 
+/* the marks of a message that may not be delivered */
+static unsigned int over_limits(const struct incoming *in)
+{
+  if (in->ops->limits != RECEIVE_MARKS)
+    return 0;
+  return (in->content.received >= settings.received_limit ? CONTENT_LOOP : 0U) |
+         (in->content.size > settings.message_size_limit ? CONTENT_TOO_BIG : 0U);
+}
+
 /* completes the file: head line, content if still in memory, end mark. 0, or the errno. */
 static int complete(struct incoming *in)
 {
@@ -306,9 +315,7 @@ static int complete(struct incoming *in)
     in->head.len, in->content.size, 0,
     (in->content.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
       (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
-      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U) |
-      (in->content.received >= settings.received_limit ? CONTENT_LOOP : 0U) |
-      (in->content.size > settings.message_size_limit ? CONTENT_TOO_BIG : 0U),
+      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U) | over_limits(in),
     in->content.longest};
   struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
 
@@ -430,7 +437,7 @@ static void on_wake(struct loop_handler *h, int fd, int events)
 }
 
 /* why the content is not taken, or NULL */
-static const char *content_fault(const struct content *c, int is_deaf)
+static const char *content_fault(const struct content *c, enum receive_limits limits)
 {
   if (c->has_nul)
     return has_nul;
@@ -438,7 +445,7 @@ static const char *content_fault(const struct content *c, int is_deaf)
     return has_bare;
   if (!c->ends_line)
     return malformed;
-  if (is_deaf)
+  if (limits != RECEIVE_REFUSES)
     return NULL;
   if (c->size > settings.message_size_limit)
     return too_big;
@@ -452,7 +459,7 @@ void receive_commit(struct incoming *in)
   const char *fault;
 
   content_end(&in->content);
-  fault = in->missing ? malformed : content_fault(&in->content, in->ops->is_deaf);
+  fault = in->missing ? malformed : content_fault(&in->content, in->ops->limits);
   if (fault) {
     refuse(in, fault);
     return;

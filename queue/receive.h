@@ -14,14 +14,20 @@
 
 struct incoming;
 
+/* what a message over the limits of size and hops meets */
+enum receive_limits {
+  RECEIVE_REFUSES,
+  RECEIVE_MARKS, /* nobody is there to hear a refusal (queue/drop): it is taken, and fails in the
+                    queue with a report to its sender */
+  RECEIVE_TAKES  /* a failure report, which must not fail for what it reports */
+};
+
 struct receive_ops {
   /* exactly one of the two ends a message that was not aborted; it is freed after the call */
   void (*durable)(void *owner, struct incoming *in);
   /* reply is "452 4.3.1 text" */
   void (*refused)(void *owner, struct incoming *in, enum verdict v, const char *reply);
-  /* nobody is there to hear a refusal for size or hops: the message is taken and marked, and
-   * fails in the queue, with a report to its sender */
-  int is_deaf;
+  enum receive_limits limits;
 };
 
 /* starts the committing thread. 0, or -1 with errno. */
