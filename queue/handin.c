@@ -81,7 +81,7 @@ static int complain_drop(const char *queue)
   code = is_missing ? EXIT_CONFIG : e == EACCES ? EXIT_CANTCREAT : EXIT_TEMPFAIL;
   if (!stralloc_cats(&text, queue) || !stralloc_cats(&text, "/drop: ") ||
       !stralloc_cats(&text, strerror(e)) ||
-      !stralloc_cats(&text, is_missing ? "; \"heloise init\" makes an instance" : ""))
+      !stralloc_cats(&text, is_missing ? "; heloise init makes one" : ""))
     code = -no_memory();
   else /* the text is not the caller's, but HELOISE_DIR may be */
     complain(code, is_missing ? "no instance" : "no way to the queue", text.s, text.len);

@@ -19,11 +19,12 @@
 #include "queue/waiting.h"
 #include "queue/work.h"
 
+#define SCAN_AGAIN_MS 5000
 #define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer timer;
+static struct loop_timer timer, scan_timer;
 
 /* ---- messages enter */
 
@@ -39,17 +40,31 @@ static int add_found(void *arg, const struct store_name *n)
   return 0;
 }
 
+/* reads the names of all messages; what could not be read is read again later: a message that
+ * is known already stays as it is */
 static void scan(void)
 {
+  int is_whole = 1;
+
   for (int s = 0; s < STORE_STATES; s++)
-    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0)
-      log_failed("queue", store_state_word((enum store_state)s), strerror(errno));
+    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0) {
+      log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
+      is_whole = 0;
+    }
+  if (!is_whole)
+    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
+}
+
+static void on_scan_timer(struct loop_timer *t)
+{
+  (void)t;
+  scan();
 }
 
 static void rescan_new(void)
 {
   if (store_scan(queue_fd, STORE_NEW, 1, add_found, NULL) != 0)
-    log_failed("queue", "new", strerror(errno));
+    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
 }
 
 static int on_news(struct chan *c, struct wire_msg *m, const char **why)
@@ -171,6 +186,7 @@ static int start(void)
   work_open(queue_fd);
   spawners_open(queue_fd);
   reports_open(&intake, queue_fd);
+  scan_timer.fire = on_scan_timer;
   scan();
   if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
     return -1;

@@ -48,6 +48,8 @@ void receive_abort(struct incoming *in);
 /* the owner is gone: a message already committed goes on, its end is not told */
 void receive_disown(struct incoming *in);
 
+/* whether a reply says that our client's hand-over was at fault */
+int receive_is_malformed(const char *reply);
 const char *receive_id(const struct incoming *in);
 size_t receive_missing_rcpts(const struct incoming *in); /* of those announced */
 

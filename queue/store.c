@@ -315,7 +315,7 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
       close(fd);
     return -1;
   }
-  while (r == 0 && (d = readdir(dir))) {
+  while (r == 0 && (errno = 0, d = readdir(dir))) {
     struct store_name n;
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
       continue;
@@ -327,6 +327,8 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
       store_put_aside(queue_fd, whole, "not the name of a message");
     }
   }
+  if (r == 0 && !d && errno != 0)
+    r = -1;
   closedir(dir);
   return r;
 }
@@ -334,12 +336,16 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg)
 {
+  int result = 0;
+
   for (unsigned int b = 0; b < BUCKETS; b++) {
     int r = scan_dir(queue_fd, s, b, moves, f, arg);
-    if (r != 0)
+    if (r > 0)
       return r;
+    if (r < 0)
+      result = -1; /* the others are looked at all the same */
   }
-  return 0;
+  return result;
 }
 
 struct wanted {

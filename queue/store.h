@@ -62,8 +62,9 @@ uint64_t store_free(int queue_fd);
 
 /* ---- the manager's and the commands' side */
 
-/* calls f for each message of a state; names that are none go to corrupt/ when `moves`. 0, or
- * -1 with errno; stops when f returns non-zero and returns that. */
+/* calls f for each message of a state; names that are none go to corrupt/ when `moves`. 0; -1
+ * when some directory could not be read whole (the others were); stops when f returns more
+ * than 0 and returns that. */
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */

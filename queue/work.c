@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,7 @@ struct work *work_find(uint32_t handle)
 
 static void free_work(struct work *w)
 {
+  loop_timer_stop(&w->again);
   if (w->fd >= 0)
     close(w->fd);
   if (w->prev)
@@ -89,16 +91,42 @@ static void mark(struct work *w, size_t i)
 {
   if (w->e.rcpt[i].status != RCPT_TODO)
     w->needs_flush = 1;
-  if (open_for_marks(w) != 0 || envelope_mark(w->fd, &w->e, i) != 0)
-    log_failed("queue", w->name.id, strerror(errno));
+  if (open_for_marks(w) == 0 && envelope_mark(w->fd, &w->e, i) == 0)
+    return;
+  log_failed("queue", w->name.id, strerror(errno));
+  w->is_unmarked |= w->e.rcpt[i].status != RCPT_TODO;
+}
+
+static void settle(struct work *w);
+
+static void on_again(struct loop_timer *t)
+{
+  settle((struct work *)((char *)t - offsetof(struct work, again)));
+}
+
+/* keeps the message in memory: it must not be read again before the disk knows what is done, or
+ * it would be delivered again and again */
+static void keep(struct work *w)
+{
+  w->again.fire = on_again;
+  loop_timer_in(&w->again, AGAIN_SOON * 1000);
+}
+
+/* writes marks that could not be written. 0, or -1 */
+static int mark_again(struct work *w)
+{
+  w->is_unmarked = 0;
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    if (w->e.rcpt[i].status != RCPT_TODO)
+      mark(w, i);
+  return w->is_unmarked ? -1 : 0;
 }
 
 static void leave(struct work *w, const char *reason)
 {
   if (!w->is_gone && store_remove(queue_fd, &w->name) != 0 && errno != ENOENT) {
     log_failed("queue", w->name.id, strerror(errno));
-    waiting_until(w->handle, (uint32_t)now() + AGAIN_LATER);
-    free_work(w);
+    keep(w);
     return;
   }
   if (!w->is_gone)
@@ -197,10 +225,14 @@ static void settle(struct work *w)
     reports_start(w);
     return;
   }
-  if (earliest(w, &next, &hop))
-    wait_again(w, next, hop);
-  else
+  if (!earliest(w, &next, &hop))
     leave(w, "no recipient is left");
+  else if (w->is_unmarked && mark_again(w) != 0)
+    keep(w);
+  else if (next <= now() && hop != 0 && spawners_is_crowded(hop))
+    wait_again(w, now() + AGAIN_SOON, hop); /* it has its turn when others had theirs */
+  else
+    wait_again(w, next, hop);
 }
 
 void work_reported(struct work *w, int ok)
@@ -481,6 +513,8 @@ static int add_jobs(struct work *w, const struct due *due, size_t n, stralloc *t
   if (destination_of(program_table(), w->e.rcpt[due[0].rcpt].address, &h, text, NULL) != 0)
     return -1;
   limit = h.kind == HOP_LOCAL ? 1 : settings.attempt_recipients;
+  if (h.kind != HOP_LOCAL && !w->is_hurried && spawners_is_crowded(store_hop_hash(text->s, text->len)))
+    return 0; /* settle() gives it another time */
   for (; n > 0; due += some, n -= some) {
     some = n < limit ? n : limit;
     if (add_job(w, text, due, some) != 0)
@@ -545,6 +579,10 @@ int work_begin(uint32_t handle)
   struct waiting *rec = waiting_at(handle);
   struct work *w;
 
+  if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
+    waiting_until(handle, (uint32_t)now() + AGAIN_SOON);
+    return 0;
+  }
   if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
     return -1;
   waiting_take(handle);

@@ -82,9 +82,17 @@ static int init(const char *dir)
 {
   struct instance i;
   char *argv[] = {(char[]){"init"}, (char[]){"--hostname"}, (char[]){"mx.example.org"}, NULL};
+  int r;
 
   assert_int_equal(instance_find(&i, dir), 0);
-  return init_command(&i, 3, argv);
+  r = init_command(&i, 3, argv);
+  free(i.dir);
+  free(i.control);
+  free(i.queue);
+  free(i.state);
+  free(i.run);
+  free(i.mail);
+  return r;
 }
 
 static void test_directories_are_flushed(void **state)
