@@ -214,7 +214,9 @@ static int hurry(uint32_t h)
   struct waiting *w = waiting_at(h);
   struct store_name n;
 
-  if (w->place == 0)
+  if (w->is_parked)
+    spawners_unpark(h);
+  else if (w->place == 0)
     return 0; /* it is being worked on */
   waiting_name(h, &n);
   if (n.state == STORE_HOLD) {
@@ -286,6 +288,8 @@ static void remove_message(struct caller *c, int argc, const char *const *argv)
   if (w) {
     work_remove(w);
   } else if (store_remove(queue_fd, &m.name) == 0 || errno == ENOENT) {
+    if (waiting_at(h)->is_parked)
+      spawners_unpark(h);
     waiting_drop(h);
   } else {
     complain(c, "heloise: the message's file cannot be removed\n", EXIT_IOERR);

@@ -5,6 +5,7 @@
  * destination-attempts fly at once; destinations with jobs take turns. */
 #include "queue/spawners.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,11 +21,12 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "queue/waiting.h"
 
 #define CHAINS 4096 /* a power of two up to 2^32: spawners_is_crowded() knows 32 bits of a key */
 #define CROWD 4        /* times destination-attempts: no more messages are taken up for it */
 #define LOCAL_EACH 4   /* deliveries at once to one local address */
-#define UNPROVEN_EACH 2
+#define UNPROVEN_EACH 1
 
 struct spawner {
   struct chan chan; /* first */
@@ -83,17 +85,78 @@ static struct destination *destination(uint64_t key, const char *nexthop, size_t
   memcpy(d->nexthop, nexthop, len);
   d->key = key;
   d->spawner = s;
+  d->parked = d->parked_last = WAITING_NONE;
   *p = d;
+  return d;
+}
+
+static struct destination *by_hop(uint32_t hop)
+{
+  struct destination *d = by_name[hop % CHAINS];
+
+  while (d && ((uint32_t)d->key != hop || d->spawner != WORK_DELIVER))
+    d = d->chain;
   return d;
 }
 
 int spawners_is_crowded(uint32_t hop)
 {
-  const struct destination *d = by_name[hop % CHAINS];
+  const struct destination *d = by_hop(hop);
 
-  while (d && ((uint32_t)d->key != hop || d->spawner != WORK_DELIVER))
-    d = d->chain;
   return d && d->waiting >= CROWD * settings.destination_attempts;
+}
+
+void spawners_park(uint32_t hop, uint32_t handle)
+{
+  struct destination *d = by_hop(hop);
+
+  assert(d);
+  waiting_take(handle);
+  waiting_at(handle)->is_parked = 1;
+  waiting_at(handle)->behind = WAITING_NONE;
+  if (d->parked == WAITING_NONE)
+    d->parked = handle;
+  else
+    waiting_at(d->parked_last)->behind = handle;
+  d->parked_last = handle;
+}
+
+/* takes `handle`, which stands behind `before` (WAITING_NONE: first), out of d's line */
+static void leave_line(struct destination *d, uint32_t before, uint32_t handle)
+{
+  struct waiting *w = waiting_at(handle);
+
+  if (before == WAITING_NONE)
+    d->parked = w->behind;
+  else
+    waiting_at(before)->behind = w->behind;
+  if (d->parked_last == handle)
+    d->parked_last = before;
+  w->is_parked = 0;
+}
+
+void spawners_unpark(uint32_t handle)
+{
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct destination *d = by_name[i]; d; d = d->chain)
+      for (uint32_t before = WAITING_NONE, h = d->parked; h != WAITING_NONE;
+           before = h, h = waiting_at(h)->behind)
+        if (h == handle) {
+          leave_line(d, before, h);
+          return;
+        }
+}
+
+/* there is room: those parked are due again */
+static void wake(struct destination *d)
+{
+  size_t room = CROWD * settings.destination_attempts - d->waiting;
+
+  for (; room > 0 && d->parked != WAITING_NONE; room--) {
+    uint32_t handle = d->parked;
+    leave_line(d, WAITING_NONE, handle);
+    waiting_until(handle, 0);
+  }
 }
 
 /* a destination without jobs is forgotten */
@@ -101,7 +164,7 @@ static void release(struct destination *d)
 {
   struct destination **p = &by_name[d->key % CHAINS];
 
-  if (d->flying || d->waiting || d->is_ready)
+  if (d->flying || d->waiting || d->is_ready || d->parked != WAITING_NONE)
     return;
   while (*p != d)
     p = &(*p)->chain;
@@ -234,6 +297,8 @@ static struct job *take_job(struct destination *d)
 
   d->first = j->next;
   d->waiting--;
+  if (d->waiting * 2 < CROWD * settings.destination_attempts && d->parked != WAITING_NONE)
+    wake(d);
   return j;
 }
 

@@ -178,6 +178,13 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   free_work(w);
 }
 
+/* nothing was tried: the file stays as it is, and the message waits for room */
+static void park(struct work *w)
+{
+  spawners_park(w->crowded_hop, w->handle);
+  free_work(w);
+}
+
 /* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
 static int wants_failure(const struct envelope_rcpt *r)
 {
@@ -229,8 +236,8 @@ static void settle(struct work *w)
     leave(w, "no recipient is left");
   else if (w->is_unmarked && mark_again(w) != 0)
     keep(w);
-  else if (next <= now() && hop != 0 && spawners_is_crowded(hop))
-    wait_again(w, now() + AGAIN_SOON, hop); /* it has its turn when others had theirs */
+  else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+    park(w);
   else
     wait_again(w, next, hop);
 }
@@ -513,8 +520,11 @@ static int add_jobs(struct work *w, const struct due *due, size_t n, stralloc *t
   if (destination_of(program_table(), w->e.rcpt[due[0].rcpt].address, &h, text, NULL) != 0)
     return -1;
   limit = h.kind == HOP_LOCAL ? 1 : settings.attempt_recipients;
-  if (h.kind != HOP_LOCAL && !w->is_hurried && spawners_is_crowded(store_hop_hash(text->s, text->len)))
-    return 0; /* settle() gives it another time */
+  if (h.kind != HOP_LOCAL && !w->is_hurried &&
+      spawners_is_crowded(store_hop_hash(text->s, text->len))) {
+    w->crowded_hop = store_hop_hash(text->s, text->len);
+    return 0; /* settle() has it wait for room, unless it is busy elsewhere */
+  }
   for (; n > 0; due += some, n -= some) {
     some = n < limit ? n : limit;
     if (add_job(w, text, due, some) != 0)
@@ -580,7 +590,7 @@ int work_begin(uint32_t handle)
   struct work *w;
 
   if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
-    waiting_until(handle, (uint32_t)now() + AGAIN_SOON);
+    spawners_park(rec->hop, handle);
     return 0;
   }
   if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
