@@ -405,10 +405,10 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
 {
   if (how == DO_PLAIN)
     take_plain(s);
-  if (rung == RUNG_EHLO || ((rung == RUNG_STARTTLS || rung == RUNG_TLS_EHLO) && !(s->facts & IF_LITERAL)))
-    forget_helo(s);
-  prove_greeting(s);
   s->greeting = greeting_again(s, rung);
+  if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
+    forget_helo(s); /* EHLO works */
+  prove_greeting(s);
   starttls_settle(s);
   return transaction_run(s);
 }
