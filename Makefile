@@ -24,10 +24,10 @@ CDB_HEADER := $(CDB_DIR)/include/cdb.h
 endif
 CDB_LIBS   ?= $(CDB_DIR)/libcdb.a
 OWFAT_LIBS ?= -lowfat
-LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lpthread
+LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address hello access verbs content header retry peerwords localuser confine json)
+                verdict instance address hello access verbs content header retry peerwords localuser confine json tls)
 MESSAGE_SRC  := queue/envelope.c queue/history.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
@@ -47,7 +47,7 @@ libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queu
                                queue/inspect.c queue/destination.c $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
-                               body conn reply ehlo ladder report peers) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
+                               body conn reply ehlo ladder report peers starttls) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound

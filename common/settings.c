@@ -107,6 +107,14 @@ static int check_helopolicy(const struct setting *s, const char *v, size_t len, 
   return hello_policy_read(v, len, &p);
 }
 
+static int check_tlshistory(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  (void)n;
+  return (len == 5 && memcmp(v, "defer", 5) == 0) || (len == 4 && memcmp(v, "warn", 4) == 0) ? 0
+                                                                                          : -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -122,6 +130,7 @@ static const struct type {
   {"SERVERS", "addresses such as 192.0.2.53, 192.0.2.53@54 or [2001:db8::53]@54", check_servers, 0},
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
+  {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
 };
 
 static const struct setting rows[] = {

@@ -40,6 +40,7 @@ static const struct {
   {"SERVERS", "addresses, which may stand in brackets, each with @PORT where it is not 53"},
   {"MAILBOX", "a path under the home directory that ends with a slash"},
   {"HELOPOLICY", "junk, normal or strict"},
+  {"TLSHISTORY", "defer or warn"},
 };
 
 static const char *about_type(const char *type)

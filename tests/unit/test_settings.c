@@ -84,7 +84,8 @@ static void test_values(void **state)
     {"dns-servers", "[::1]@0", 0}, {"dns-servers", "[[::1]]", 0}, {"dns-servers", "ns.example.org", 0}, {"mailbox", "Maildir/", 1}, {"mailbox", "mail/new/", 1},
     {"mailbox", "Maildir", 0}, {"mailbox", "/var/mail/", 0}, {"mailbox", "../x/", 0}, {"mailbox", "/", 0}, {"mailbox", "", 0},
     {"helo-policy", "junk", 1}, {"helo-policy", "normal", 1}, {"helo-policy", "strict", 1}, {"helo-policy", "", 0},
-    {"helo-policy", "Strict", 0},
+    {"helo-policy", "Strict", 0}, {"tls-history", "defer", 1}, {"tls-history", "warn", 1},
+    {"tls-history", "", 0}, {"tls-history", "yes", 0},
   };
 
   (void)state;
