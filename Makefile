@@ -79,11 +79,14 @@ setup:
 
 programs: $(BINARIES) $(LINKS) $(SCRIPTS) $(MANUALS)
 
-check: setup
+setup-tests: setup
+	@CDB_DIR='$(CDB_DIR)' conf/setup tests
+
+check: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run all $(BUILD)
 
-unit e2e peers: setup
+unit e2e peers: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run $@ $(BUILD)
 
@@ -207,4 +210,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup programs install check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -8,6 +8,7 @@ that needs root."""
 
 import array
 import base64
+import glob
 import os
 import re
 import shutil
@@ -172,7 +173,8 @@ localhost A 192.0.2.10
 
 class Nsd:
     def __init__(self):
-        program = shutil.which("nsd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        unpacked = os.path.join(TOP, "build", "peers")  # by conf/setup
+        program = shutil.which("nsd", path=unpacked + "/usr/sbin:" + os.environ["PATH"] + ":/usr/sbin:/sbin")
         if not program:
             raise Skip("nsd is not installed")
         self.dir = tempfile.mkdtemp(prefix="heloise-nsd-")
@@ -202,8 +204,10 @@ zone:
   name: big.test
   zonefile: big
 """ % self.__dict__)
+        libraries = ":".join(glob.glob(unpacked + "/usr/lib/*-linux-gnu*"))
         self.process = subprocess.Popen([program, "-d", "-c", self.dir + "/nsd.conf"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        env=dict(os.environ, LD_LIBRARY_PATH=libraries),
                                         stderr=open(self.dir + "/log", "w"))
         wait_for("NSD to answer", self.is_up, 15)
         self.setting = "%s@%d" % (self.address, self.port)
