@@ -10,16 +10,6 @@
 #include "common/units.h"
 
 static const struct {
-  const char *low, *high;
-} links[] = {
-#define WIRE_LINK(link, low, high) {low, high},
-#define WIRE(type, link, sender, min, max, bytes, fd)
-#include "common/wire.def"
-#undef WIRE_LINK
-#undef WIRE
-};
-
-static const struct {
   const char *name;
   enum wire_link link;
   enum wire_side sender;
@@ -37,11 +27,6 @@ static const struct {
 const char *wire_name(enum wire_type t)
 {
   return types[t].name;
-}
-
-const char *wire_link_name(enum wire_link l, enum wire_side s)
-{
-  return s == WIRE_LOW ? links[l].low : links[l].high;
 }
 
 int wire_needs_fd(enum wire_type t)

@@ -64,7 +64,6 @@ struct wire_out {
 };
 
 const char *wire_name(enum wire_type t);
-const char *wire_link_name(enum wire_link l, enum wire_side s);
 
 void wire_start(struct wire_out *o, enum wire_type t);
 void wire_bytes(struct wire_out *o, const char *s, size_t len);
