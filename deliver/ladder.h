@@ -53,7 +53,12 @@ enum ladder_fact {
   IF_ACCEPTED = 1 << 14,   /* some recipient was accepted in this transaction */
   IF_OWN_NAME = 1 << 15,   /* the peer says it is us */
   IF_TOO_BIG = 1 << 16,    /* the message is over the limit the peer declared */
-  IF_NO_UTF8 = 1 << 17     /* the message needs SMTPUTF8, the peer does not offer it */
+  IF_NO_UTF8 = 1 << 17,    /* the message needs SMTPUTF8, the peer does not offer it */
+  IF_UTF8 = 1 << 18,       /* MAIL had SMTPUTF8 */
+  IF_MUST_UTF8 = 1 << 19,  /* an address or the header is not ASCII */
+  IF_REUSED = 1 << 9,      /* not the first transaction on this connection */
+  IF_PIX = 1U << 31,       /* something between us may look for the dot in one segment */
+  IF_SYNC = IF_NAME        /* after the greeting: the reply is about commands sent together */
 };
 
 enum ladder_do {
@@ -103,6 +108,7 @@ struct ladder_row {
   enum peers_fact note;  /* at once */
   enum peers_fact erase; /* at once */
   uint32_t without;      /* enum verb_bit that is not used again */
+  const char *status;    /* enhanced status code when the reply has none; NULL: the usual one */
 };
 
 /* the first row that fits; there always is one */
