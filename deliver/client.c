@@ -170,7 +170,8 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
     s->facts |= IF_SYNC;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
-  take_lesson(s, rung, saw);
+  if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
+    take_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
   if (saw == SAW_REPLY)
     note_garbage(s, rung);
   if (!is_quiet(row))

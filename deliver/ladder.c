@@ -108,7 +108,7 @@ static const struct ladder_row rows[] = {
    .final = FINAL_GREET, .learn = FACT_NEEDS_RSET),
   ROW("H7", HELO, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
   ROW("E33", HELO, CUT, NULL, DO_FRESH_NAME, .when = IF_EHLO_501, .unless = IF_LITERAL,
-   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME),
+   .final = FINAL_GREET, .learn = FACT_LITERAL_NAME, .note = FACT_NAME_REFUSED),
   ROW("E7", HELO, CUT, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY, .note = FACT_EHLO_DROP),
   ROW("H10", HELO, NONSENSE, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
   ROW("H11", HELO, ANY, NULL, DO_NEXT, .note = FACT_SOFT_HIT),
