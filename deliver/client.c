@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hello.h"
 #include "common/settings.h"
 #include "common/verbs.h"
 #include "deliver/report.h"
@@ -16,6 +17,7 @@
 #include "deliver/transaction.h"
 
 #define EVENT (LADDER_EVENT + TLS_TEXT)
+#define SLOW_BANNER 60000  /* ms: who takes longer is tried after its equals */
 #define SECOND_BANNER 5000 /* ms: how long a 220 in answer to EHLO may be followed by the answer */
 
 /* ---- what others are told */
@@ -82,7 +84,10 @@ void client_learn(struct session *s, enum peers_fact f, const struct ladder_row 
 
   if (f == FACT_NONE)
     return;
+  if (f == FACT_RCPT_MAX)
+    n.value = (uint16_t)(s->accepted < UINT16_MAX ? s->accepted : UINT16_MAX);
   snprintf(n.row, sizeof n.row, "%s", row->number);
+  snprintf(n.text, sizeof n.text, "%s", s->lesson);
   report_learned(s->attempt->given->report, &n);
 }
 
@@ -95,6 +100,57 @@ void client_unlearn(struct session *s, enum peers_fact f, const char *row)
     return;
   snprintf(n.row, sizeof n.row, "%s", row);
   report_unlearned(s->attempt->given->report, &n);
+}
+
+int client_card_says(struct session *s, enum peers_fact f)
+{
+  struct peers_news n = {.ip = s->target->ip, .port = s->target->port, .fact = f, .row = "R0"};
+
+  if (peers_holds(&s->card, f, s->attempt->now))
+    return 1;
+  if (peers_note(&s->card, f))
+    report_trying(s->attempt->given->report, &n);
+  return 0;
+}
+
+/* what was seen, in words: the evidence of what is learned from it */
+static void take_lesson(struct session *s, enum ladder_rung rung, enum saw saw)
+{
+  char event[EVENT];
+  stralloc text = {0};
+
+  event_of(s, event, rung, saw);
+  if (saw == SAW_REPLY && s->reply.code != 0 &&
+      reply_format(&text, &s->reply, sizeof s->lesson - 1) == 0 && stralloc_0(&text))
+    snprintf(s->lesson, sizeof s->lesson, "%s", text.s);
+  else
+    snprintf(s->lesson, sizeof s->lesson, "%.*s", (int)sizeof s->lesson - 1, event);
+  free(text.s);
+}
+
+/* lines that are no replies, and batches of commands: mail was lost that way (B12) */
+static void note_garbage(struct session *s, enum ladder_rung rung)
+{
+  struct ladder_row row = {.number = rung == RUNG_BANNER ? "B12"
+                                     : rung < RUNG_READY ? "E22"
+                                     : rung == RUNG_DOT  ? "D17"
+                                                         : "X5"};
+
+  if (s->reply.garbage == 0 || (s->off & VERB_PIPELINING))
+    return;
+  s->off |= VERB_PIPELINING;
+  s->verbs &= ~(uint32_t)VERB_PIPELINING;
+  client_learn(s, FACT_NO_PIPELINING, &row, (uint16_t)s->reply.code);
+}
+
+/* what came instead of SMTP */
+static enum saw look_at_foreign(const struct session *s)
+{
+  const char *t = s->reply.text;
+
+  if (s->reply.line_len > 0 && (s->reply.line[0] == 0x15 || s->reply.line[0] == 0x16))
+    return SAW_BINARY;
+  return strncasecmp(t, "EHLO ", 5) == 0 || strncasecmp(t, "HELO ", 5) == 0 ? SAW_ECHO : SAW_FOREIGN;
 }
 
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
@@ -123,8 +179,8 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
   if (saw == SAW_REPLY && reply_status(&s->reply, s->status))
     return;
   snprintf(s->status, sizeof s->status, "%s",
-           saw == SAW_LOCAL ? "4.3.0"
-           : row->status ? row->status
+           row->status ? row->status
+           : saw == SAW_LOCAL ? "4.3.0"
            : rung == RUNG_CONNECT ? "4.4.1"
            : saw != SAW_REPLY ? "4.4.2"
            : rung < RUNG_READY ? "4.3.2"
@@ -137,7 +193,17 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 
   if (saw != SAW_REPLY && saw != SAW_EARLY && !reply_has_begun(&s->reply))
     reply_start(&s->reply);
+  if (saw == SAW_FOREIGN)
+    saw = look_at_foreign(s);
+  if (rung > RUNG_READY)
+    s->facts &= ~(uint32_t)IF_SYNC;
+  if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
+    s->facts |= IF_SYNC;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
+  if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
+    take_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
+  if (saw == SAW_REPLY)
+    note_garbage(s, rung);
   if (!is_quiet(row))
     s->attempt->has_deviated |= row->then != DO_PLAIN;
   if (!is_quiet(row) || row->then == DO_TLS_EHLO ||
@@ -151,6 +217,7 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (row->learn != FACT_NONE) {
     const struct ladder_row **keep = rung < RUNG_READY ? &s->greeting_row : &s->mail_row;
     *(rung < RUNG_READY ? &s->greeting_code : &s->mail_code) = (uint16_t)s->reply.code;
+    memcpy(rung < RUNG_READY ? s->greeting_text : s->mail_text, s->lesson, sizeof s->lesson);
     *keep = row;
   }
   return row;
@@ -189,6 +256,7 @@ static enum saw connect_to(struct session *s)
   s->connections++;
   s->transactions = 0;
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->is_helo = 0;
   reply_start(&s->reply);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
   if (saw == SAW_REPLY && conn_local(&s->conn, &own) == 0) {
@@ -203,7 +271,8 @@ static const char *our_name(const struct session *s)
 {
   const char *name = settings.hostname;
 
-  return (s->facts & IF_LITERAL) || !name || !*name ? s->literal : name;
+  /* what `heloise build` would not have let in is not said either */
+  return (s->facts & IF_LITERAL) || !name || !hello_is_fqdn(name, strlen(name)) ? s->literal : name;
 }
 
 /* whether the first word of the reply is our own name, at an address that could be ours
@@ -217,8 +286,31 @@ static int is_own_name(const struct session *s)
          (s->reply.text[n] == 0 || strchr(" \n\t", s->reply.text[n]));
 }
 
+/* a starred banner: a box between us rewrites SMTP (B11) */
+static void note_stars(struct session *s)
+{
+  static const struct ladder_row starred = {.number = "B11"};
+
+  if (strncmp(s->reply.text, "****", 4) != 0)
+    return;
+  s->facts |= IF_PIX;
+  if (!peers_note(&s->card, FACT_PIX))
+    client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
+}
+
+static void note_time(struct session *s, uint64_t took)
+{
+  static const struct ladder_row late = {.number = "B1"};
+
+  if (took < SLOW_BANNER)
+    client_unlearn(s, FACT_SLOW_BANNER, "B1");
+  else
+    client_learn(s, FACT_SLOW_BANNER, &late, (uint16_t)s->reply.code);
+}
+
 static enum saw read_banner(struct session *s)
 {
+  uint64_t start = conn_clock();
   enum saw saw = answer(s, settings.timeout_greeting);
 
   if (saw != SAW_REPLY)
@@ -227,14 +319,12 @@ static enum saw read_banner(struct session *s)
   s->facts &= ~(uint32_t)IF_OWN_NAME;
   if (is_own_name(s))
     s->facts |= IF_OWN_NAME;
+  take_lesson(s, RUNG_BANNER, saw);
   client_unlearn(s, FACT_DOWN, "B1");
   client_unlearn(s, FACT_CONNECT_HANG, "B1");
-  if (s->reply.code / 100 == 2)
-    client_unlearn(s, FACT_HOST5, "B1");
-  if (strncmp(s->reply.text, "****", 4) == 0 && !peers_note(&s->card, FACT_PIX)) {
-    static const struct ladder_row starred = {.number = "B11"};
-    client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
-  }
+  client_unlearn(s, FACT_UNREACHABLE, "B1");
+  note_time(s, conn_clock() - start);
+  note_stars(s);
   return saw;
 }
 
@@ -293,7 +383,7 @@ static enum saw rset_and_helo(struct session *s)
 
 static int is_ehlo(const struct session *s, enum ladder_rung rung)
 {
-  return rung == RUNG_EHLO || rung == RUNG_TLS_EHLO || (rung == RUNG_NAME && !s->words.says_helo);
+  return rung == RUNG_EHLO || rung == RUNG_TLS_EHLO || (rung == RUNG_NAME && !s->is_helo);
 }
 
 /* what is offered counts until the next greeting: within TLS the first list is forgotten */
@@ -314,6 +404,19 @@ static void take_plain(struct session *s)
   s->verbs = 0;
 }
 
+/* "500 XXXX": something between us overwrote our command (E30) */
+static void note_filter(struct session *s)
+{
+  static const struct ladder_row row = {.number = "E30"};
+
+  if (s->reply.code / 100 != 5 || !strstr(s->reply.text, "XXXX"))
+    return;
+  s->facts |= IF_PIX;
+  take_lesson(s, RUNG_EHLO, SAW_REPLY);
+  if (!peers_note(&s->card, FACT_PIX))
+    client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
+}
+
 /* what the answer to a greeting means for the rows that follow */
 static void note_answer(struct session *s, enum ladder_rung rung)
 {
@@ -322,6 +425,8 @@ static void note_answer(struct session *s, enum ladder_rung rung)
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_OWN_NAME);
   if (is_ehlo(s, rung) && is_own_name(s))
     s->facts |= IF_OWN_NAME;
+  if (rung == RUNG_EHLO)
+    note_filter(s);
   if (conn_is_over(&s->conn))
     s->facts |= IF_OVER;
   if (code / 100 == 5 && reply_names_argument(&s->reply, our_name(s)))
@@ -353,12 +458,14 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     break;
   case RUNG_NAME:
     s->facts |= IF_LITERAL;
-    saw = greet(s, s->words.says_helo ? "HELO" : "EHLO");
+    s->is_helo |= s->words.says_helo;
+    saw = greet(s, s->is_helo ? "HELO" : "EHLO");
     break;
   case RUNG_RSET:
     saw = rset_and_helo(s);
     break;
   default:
+    s->is_helo |= rung != RUNG_HELO;
     saw = greet(s, "HELO");
     break;
   }
@@ -376,11 +483,26 @@ static void forget_helo(struct session *s)
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     client_unlearn(s, facts[i], "E15");
+  if (!(s->facts & IF_LITERAL)) {
+    client_unlearn(s, FACT_LITERAL_NAME, "E15");
+    client_unlearn(s, FACT_NAME_REFUSED, "E15");
+  }
+}
+
+/* a greeting was accepted: the peer speaks SMTP and takes ours */
+static void forget_refusals(struct session *s)
+{
+  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT};
+
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+    client_unlearn(s, facts[i], "H1");
 }
 
 /* what was tried because a higher rung failed has now worked */
 static void prove_greeting(struct session *s)
 {
+  if (s->greeting_row)
+    memcpy(s->lesson, s->greeting_text, sizeof s->lesson);
   if (s->greeting_row)
     client_learn(s, s->greeting_row->learn, s->greeting_row, s->greeting_code);
   s->greeting_row = NULL;
@@ -403,11 +525,12 @@ static enum ladder_rung greeting_again(const struct session *s, enum ladder_rung
 
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
-  if (how == DO_PLAIN)
+  if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
   if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
     forget_helo(s); /* EHLO works */
+  forget_refusals(s);
   prove_greeting(s);
   starttls_settle(s);
   return transaction_run(s);
@@ -445,18 +568,15 @@ static void leave(struct session *s, const struct ladder_row *row)
 /* how an address's first connection greets: the table, then the card, then EHLO */
 static enum ladder_rung first_greeting(struct session *s)
 {
-  const struct peers_card *c = &s->card;
-  uint64_t now = s->attempt->now;
-
   if (s->words.says_helo)
     return RUNG_FIRST;
-  if ((s->facts & IF_NEEDED) || s->words.says_ehlo || peers_holds(c, FACT_EHLO_REQUIRED, now))
+  if ((s->facts & IF_NEEDED) || s->words.says_ehlo || peers_holds(&s->card, FACT_EHLO_REQUIRED, s->attempt->now))
     return RUNG_EHLO;
-  if (peers_holds(c, FACT_NEEDS_RSET, now)) {
+  if (client_card_says(s, FACT_NEEDS_RSET)) {
     s->facts |= IF_CARD;
     return RUNG_RSET;
   }
-  if (peers_holds(c, FACT_HELO_ONLY, now)) {
+  if (client_card_says(s, FACT_HELO_ONLY)) {
     s->facts |= IF_CARD;
     return RUNG_FIRST;
   }
@@ -469,11 +589,13 @@ static uint32_t verbs_off(const struct session *s)
     enum peers_fact fact;
     uint32_t verb;
   } known[] = {{FACT_NO_8BITMIME, VERB_8BITMIME}, {FACT_NO_PIPELINING, VERB_PIPELINING},
-               {FACT_NO_SIZE, VERB_SIZE},         {FACT_NO_DSN, VERB_DSN}};
+               {FACT_NO_SIZE, VERB_SIZE},         {FACT_NO_DSN, VERB_DSN},
+               {FACT_DOT_HANG, VERB_PIPELINING},  {FACT_NO_SMTPUTF8, VERB_SMTPUTF8}};
   uint32_t off = s->words.off;
 
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (peers_holds(&s->card, known[i].fact, s->attempt->now))
+    if (peers_holds(&s->card, known[i].fact, s->attempt->now) &&
+        !(known[i].verb == VERB_SMTPUTF8 && (s->facts & IF_MUST_UTF8))) /* it would bounce */
       off |= known[i].verb;
   return off;
 }
@@ -494,14 +616,17 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   ip_format(s->address, &t->ip);
   peers_card(a->given->peers, &t->ip, t->port, &s->card);
   peerwords_find(a->given->table, &t->ip, t->port, t->host, &s->words);
+  s->lesson[0] = 0;
+  if (attempt_needs_utf8(a))
+    s->facts |= IF_NEEDED | IF_MUST_UTF8;
+  if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
+    s->facts |= IF_PIX;
   s->off = verbs_off(s);
-  if (a->env.flags & ENVELOPE_SMTPUTF8)
-    s->facts |= IF_NEEDED;
   if (peers_note(&s->card, FACT_EHLO_HANG))
     s->facts |= IF_HUNG;
   if (peers_note(&s->card, FACT_EHLO_4YZ))
     s->facts |= IF_4YZ;
-  if (peers_holds(&s->card, FACT_LITERAL_NAME, a->now))
+  if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL;
   starttls_prepare(s);
   s->greeting = first_greeting(s);
@@ -565,7 +690,7 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
   while (rung != RUNG_COUNT) {
     enum saw saw = act(s, rung);
     const struct ladder_row *row = client_judge(s, rung, saw);
-    client_explain(s, rung, saw, row);
+    client_explain(s, rung, s->saw, row);
     rung = follow(s, rung, row);
   }
   if (s->end == DO_GO_ON)
