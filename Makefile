@@ -47,7 +47,8 @@ libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queu
                                queue/inspect.c queue/destination.c $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
-                               body conn reply ehlo ladder report peers peers_learn statedelay starttls) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
+                               body conn reply ehlo ladder report peers peers_learn statedelay starttls \
+                               notes targets past) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound

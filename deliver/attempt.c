@@ -18,16 +18,11 @@
 #include "common/retry.h"
 #include "common/settings.h"
 #include "deliver/client.h"
+#include "deliver/past.h"
 #include "deliver/report.h"
-#include "deliver/statedelay.h"
-#include "queue/history.h"
-#include "common/units.h"
+#include "deliver/targets.h"
 
 #define GREETSOFT_TRIES 3
-#define STATED_LEAST 30    /* seconds: a stated delay moves the next attempt no nearer than this */
-#define STATED_MOST 3600   /* ... and no farther */
-#define MOVED "next attempt moved to " /* in the text, and so in the history */
-#define MOVED_TEXT 1200    /* bytes of a reply that leave room for it */
 
 /* ---- results */
 
@@ -51,33 +46,6 @@ static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t
   r->is_settled = 1;
 }
 
-/* ---- stated delays: a reply that says when to come back */
-
-/* when the reply wants to see us again, within bounds; 0: it does not say, or we do not listen */
-static uint64_t stated_time(const struct attempt *a, const struct recipient *r, uint64_t end)
-{
-  static const char said[] = "] said: 4";
-  const char *reply = r->text.len ? memmem(r->text.s, r->text.len, said, sizeof said - 1) : NULL;
-  uint64_t delay, now = (uint64_t)time(NULL);
-
-  if (!settings.stated_delay || r->was_moved || a->is_uncharged || !reply || end <= now)
-    return 0;
-  reply += sizeof said - 2;
-  delay = statedelay_find(reply, (size_t)(r->text.s + r->text.len - reply));
-  if (delay == 0)
-    return 0;
-  delay = delay < STATED_LEAST ? STATED_LEAST : delay > STATED_MOST ? STATED_MOST : delay;
-  return now + delay < end ? now + delay : end;
-}
-
-static void note_moved(struct recipient *r, uint64_t until)
-{
-  if (r->text.len > MOVED_TEXT)
-    r->text.len = MOVED_TEXT;
-  if (stralloc_cats(&r->text, " (" MOVED) && units_format_time(&r->text, until) == 0)
-    stralloc_cats(&r->text, ", as the reply asks)");
-}
-
 static uint64_t next_try(const struct attempt *a, struct recipient *r, uint64_t wait)
 {
   struct retry_message m = {.birth = a->env.created,
@@ -92,9 +60,9 @@ static uint64_t next_try(const struct attempt *a, struct recipient *r, uint64_t 
   next = retry_next(&schedule, &m, now);
   if (next && next < now + wait)
     next = now + wait < retry_end(&schedule, &m) ? now + wait : retry_end(&schedule, &m);
-  stated = next && !wait ? stated_time(a, r, retry_end(&schedule, &m)) : 0;
+  stated = next && !wait ? past_stated(a, r, retry_end(&schedule, &m)) : 0;
   if (stated) {
-    note_moved(r, stated);
+    past_moved(r, stated);
     next = stated;
   }
   return next;
@@ -251,40 +219,6 @@ static void record(struct attempt *a, enum ladder_final final, const char *statu
   }
 }
 
-/* what the card says about trying an address; it only ever changes the order */
-static void judge_target(const struct attempt *a, const struct peers_card *card, struct target *t)
-{
-  char text[IP_TEXT];
-
-  ip_format(text, &t->ip);
-  t->is_avoided = peers_holds(card, FACT_DOWN, a->now) || peers_holds(card, FACT_NOT_SMTP, a->now);
-  t->is_last = peers_holds(card, FACT_HOST5, a->now) || peers_holds(card, FACT_NO_MAIL, a->now) ||
-               peers_holds(card, FACT_UNREACHABLE, a->now);
-  t->is_slow = peers_holds(card, FACT_SLOW_BANNER, a->now);
-  t->is_first = strcmp(text, a->lost_at) == 0;
-}
-
-static int is_before(const struct target *a, const struct target *b)
-{
-  if (a->is_first != b->is_first)
-    return a->is_first;
-  if (a->is_last != b->is_last)
-    return b->is_last;
-  if (a->preference != b->preference)
-    return a->preference < b->preference;
-  return a->is_slow < b->is_slow;
-}
-
-void attempt_order(struct target *t, size_t n)
-{
-  for (size_t i = 1; i < n; i++)
-    for (size_t k = i; k > 0 && is_before(&t[k], &t[k - 1]); k--) {
-      struct target x = t[k];
-      t[k] = t[k - 1];
-      t[k - 1] = x;
-    }
-}
-
 /* the addresses of a host in targets (room for MX_ADDRESSES_MAX); how many */
 static size_t resolve(struct attempt *a, const char *host, unsigned int preference,
                       struct target *targets)
@@ -305,7 +239,7 @@ static size_t resolve(struct attempt *a, const char *host, unsigned int preferen
     struct peers_card card;
     peers_card(a->given->peers, &ip[i], port, &card);
     targets[i] = (struct target){.ip = ip[i], .port = port, .preference = (uint16_t)preference};
-    judge_target(a, &card, &targets[i]);
+    targets_judge(a, &card, &targets[i]);
     snprintf(targets[i].host, sizeof targets[i].host, "%s", host);
   }
   free(why.s);
@@ -341,7 +275,7 @@ static size_t find_targets(struct attempt *a, const struct mx_list *list, struct
     n += resolve(a, list->host[i].name, list->host[i].preference, t + n);
   }
   n = drop_own(a, t, n);
-  attempt_order(t, n);
+  targets_order(t, n);
   return n;
 }
 
@@ -373,54 +307,6 @@ static int may_try(const struct attempt *a)
          a->sessions < settings.attempt_sessions;
 }
 
-/* the next target to try: not tried yet, and better than `worst`; of another family than one
- * that had no route, if there is one (A3). NULL without. */
-static struct target *next_target(const struct attempt *a, struct target *t, size_t n, int is_avoided,
-                                  unsigned int worst)
-{
-  struct target *any = NULL;
-
-  for (size_t i = 0; i < n; i++) {
-    if (t[i].is_tried || t[i].is_avoided != is_avoided || t[i].preference >= worst)
-      continue;
-    if (t[i].ip.family != a->dead_family)
-      return &t[i];
-    if (!any)
-      any = &t[i];
-  }
-  return any;
-}
-
-/* an address that was not tried has said nothing: it cannot help a verdict for good */
-static void defer_for_untried(struct attempt *a, const struct target *t, size_t n, unsigned int worst)
-{
-  int some = 0;
-
-  for (size_t i = 0; i < n; i++)
-    some |= !t[i].is_tried && t[i].preference < worst;
-  for (size_t i = 0; some && i < a->n; i++)
-    if (!a->recipient[i].is_settled)
-      a->recipient[i].finals |= 1U << FINAL_DEFER;
-}
-
-/* all are down, and the one that was tried still is: that is no attempt (LADDER.md 6.2) */
-static void note_all_down(struct attempt *a, const struct session *s, size_t n)
-{
-  char why[80];
-
-  if (s->end != DO_NEXT || (s->saw != SAW_REFUSED && s->saw != SAW_NO_ANSWER &&
-                            s->saw != SAW_UNREACHABLE))
-    return;
-  a->is_uncharged = 1;
-  if (n == 1)
-    snprintf(why, sizeof why, " (it is known to be down; this was a probe)");
-  else
-    snprintf(why, sizeof why, " (all %zu addresses are known to be down; this one was probed)", n);
-  for (size_t i = 0; i < a->n; i++)
-    if (!a->recipient[i].is_settled)
-      stralloc_cats(&a->recipient[i].text, why);
-}
-
 /* where TLS failed, and nobody else took the mail: in clear (LADDER.md T5) */
 static void try_clear(struct attempt *a, struct session *s, struct target *t, size_t n)
 {
@@ -445,10 +331,10 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
   while (!is_over && may_try(a)) {
     uint16_t drop = UINT16_MAX;
     int probes = 0;
-    next = next_target(a, t, n, 0, worst);
+    next = targets_next(a, t, n, 0, worst);
     if (!next && a->addresses == 0) {
       probes = 1;
-      next = next_target(a, t, n, 1, worst);
+      next = targets_next(a, t, n, 1, worst);
     }
     if (!next)
       break;
@@ -460,11 +346,11 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
     if (s.saw == SAW_UNREACHABLE)
       a->dead_family = next->ip.family;
     if (probes)
-      note_all_down(a, &s, n);
+      targets_all_down(a, &s, n);
   }
   if (s.end != DO_STOP && s.end != DO_LOST)
     try_clear(a, &s, t, n);
-  defer_for_untried(a, t, n, worst);
+  targets_defer_untried(a, t, n, worst);
   client_free(&s);
 }
 
@@ -578,23 +464,6 @@ int attempt_needs_utf8(const struct attempt *a)
   return needs != 0;
 }
 
-/* what earlier attempts left in the file: advice, and hostile text */
-static int note_past(void *arg, const struct history_line *l)
-{
-  struct attempt *a = arg;
-  uint64_t number;
-
-  if (l->kind == 's' && strcmp(l->field[2], ladder_rung_word(RUNG_DOT)) == 0 &&
-      (strncmp(l->field[3], "answered", 8) != 0 || l->field[4][0] == '3'))
-    snprintf(a->lost_at, sizeof a->lost_at, "%s", l->field[1]);
-  if (l->kind != 'o' || units_number(l->field[0], strlen(l->field[0]), &number) != 0)
-    return 0;
-  for (size_t i = 0; i < a->n; i++)
-    if (a->recipient[i].number == number)
-      a->recipient[i].was_moved = strstr(l->field[4], "(" MOVED) != NULL;
-  return 0;
-}
-
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -610,7 +479,7 @@ int attempt_run(const struct attempt_given *g)
     log_failed("deliver", g->id, why);
     return 1;
   }
-  history_each(g->message, &a.env, note_past, &a);
+  past_read(&a);
   deliver(&a);
   return report_ended(g->report) == 0 ? 0 : 1;
 }

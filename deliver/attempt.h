@@ -95,8 +95,6 @@ size_t attempt_left(const struct attempt *a);
 size_t attempt_ranges(const char *s, size_t max, unsigned char *set);
 /* whether the message cannot go without SMTPUTF8: an address or its header is not ASCII */
 int attempt_needs_utf8(const struct attempt *a);
-/* puts targets into the order in which they are tried */
-void attempt_order(struct target *t, size_t n);
 /* whether this instance itself listens there (LADDER.md A9) */
 int attempt_is_own(const struct attempt_own *own, const struct ip *ip, uint16_t port);
 /* the addresses in table `listen` */

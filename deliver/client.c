@@ -12,12 +12,11 @@
 #include "common/hello.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "deliver/notes.h"
 #include "deliver/report.h"
 #include "deliver/starttls.h"
 #include "deliver/transaction.h"
 
-#define EVENT (LADDER_EVENT + TLS_TEXT)
-#define SLOW_BANNER 60000  /* ms: who takes longer is tried after its equals */
 #define SECOND_BANNER 5000 /* ms: how long a 220 in answer to EHLO may be followed by the answer */
 
 /* ---- what others are told */
@@ -42,14 +41,13 @@ static int is_quiet(const struct ladder_row *row)
   }
 }
 
-/* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
-static void event_of(const struct session *s, char out[EVENT], enum ladder_rung rung, enum saw saw)
+void client_event(const struct session *s, char out[CLIENT_EVENT], enum ladder_rung rung, enum saw saw)
 {
   char tls[TLS_TEXT];
 
   if (rung == RUNG_TLS && saw == SAW_REPLY) {
     tls_describe(s->conn.tls, tls);
-    snprintf(out, EVENT, "encrypted with %s", tls);
+    snprintf(out, CLIENT_EVENT, "encrypted with %s", tls);
   } else
     ladder_event(out, rung, saw);
 }
@@ -64,12 +62,12 @@ static const char *detail_of(const struct session *s, enum ladder_rung rung, enu
 
 static void step(struct session *s, enum ladder_rung rung, enum saw saw)
 {
-  char event[EVENT];
+  char event[CLIENT_EVENT];
   stralloc text = {0};
   struct report_step r = {.host = s->target->host, .address = s->address,
                           .rung = ladder_rung_word(rung), .event = event, .reply = ""};
 
-  event_of(s, event, rung, saw);
+  client_event(s, event, rung, saw);
   if (*detail_of(s, rung, saw))
     r.reply = detail_of(s, rung, saw);
   else if (reply_format(&text, &s->reply, REPORT_TEXT) == 0 && stralloc_0(&text))
@@ -113,36 +111,6 @@ int client_card_says(struct session *s, enum peers_fact f)
   return 0;
 }
 
-/* what was seen, in words: the evidence of what is learned from it */
-static void take_lesson(struct session *s, enum ladder_rung rung, enum saw saw)
-{
-  char event[EVENT];
-  stralloc text = {0};
-
-  event_of(s, event, rung, saw);
-  if (saw == SAW_REPLY && s->reply.code != 0 &&
-      reply_format(&text, &s->reply, sizeof s->lesson - 1) == 0 && stralloc_0(&text))
-    snprintf(s->lesson, sizeof s->lesson, "%s", text.s);
-  else
-    snprintf(s->lesson, sizeof s->lesson, "%.*s", (int)sizeof s->lesson - 1, event);
-  free(text.s);
-}
-
-/* lines that are no replies, and batches of commands: mail was lost that way (B12) */
-static void note_garbage(struct session *s, enum ladder_rung rung)
-{
-  struct ladder_row row = {.number = rung == RUNG_BANNER ? "B12"
-                                     : rung < RUNG_READY ? "E22"
-                                     : rung == RUNG_DOT  ? "D17"
-                                                         : "X5"};
-
-  if (s->reply.garbage == 0 || (s->off & VERB_PIPELINING))
-    return;
-  s->off |= VERB_PIPELINING;
-  s->verbs &= ~(uint32_t)VERB_PIPELINING;
-  client_learn(s, FACT_NO_PIPELINING, &row, (uint16_t)s->reply.code);
-}
-
 /* what came instead of SMTP */
 static enum saw look_at_foreign(const struct session *s)
 {
@@ -156,7 +124,7 @@ static enum saw look_at_foreign(const struct session *s)
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row)
 {
-  char event[EVENT];
+  char event[CLIENT_EVENT];
   int ok;
 
   s->text.len = 0;
@@ -166,7 +134,7 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
     ok = ok && stralloc_cats(&s->text, " said: ") &&
          reply_format(&s->text, &s->reply, REPORT_TEXT - 400) == 0;
   else {
-    event_of(s, event, rung, saw);
+    client_event(s, event, rung, saw);
     ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, event);
     if (*detail_of(s, rung, saw))
       ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, detail_of(s, rung, saw));
@@ -201,9 +169,9 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
     s->facts |= IF_SYNC;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
   if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
-    take_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
+    notes_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
   if (saw == SAW_REPLY)
-    note_garbage(s, rung);
+    notes_garbage(s, rung);
   if (!is_quiet(row))
     s->attempt->has_deviated |= row->then != DO_PLAIN;
   if (!is_quiet(row) || row->then == DO_TLS_EHLO ||
@@ -286,28 +254,6 @@ static int is_own_name(const struct session *s)
          (s->reply.text[n] == 0 || strchr(" \n\t", s->reply.text[n]));
 }
 
-/* a starred banner: a box between us rewrites SMTP (B11) */
-static void note_stars(struct session *s)
-{
-  static const struct ladder_row starred = {.number = "B11"};
-
-  if (strncmp(s->reply.text, "****", 4) != 0)
-    return;
-  s->facts |= IF_PIX;
-  if (!peers_note(&s->card, FACT_PIX))
-    client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
-}
-
-static void note_time(struct session *s, uint64_t took)
-{
-  static const struct ladder_row late = {.number = "B1"};
-
-  if (took < SLOW_BANNER)
-    client_unlearn(s, FACT_SLOW_BANNER, "B1");
-  else
-    client_learn(s, FACT_SLOW_BANNER, &late, (uint16_t)s->reply.code);
-}
-
 static enum saw read_banner(struct session *s)
 {
   uint64_t start = conn_clock();
@@ -319,12 +265,12 @@ static enum saw read_banner(struct session *s)
   s->facts &= ~(uint32_t)IF_OWN_NAME;
   if (is_own_name(s))
     s->facts |= IF_OWN_NAME;
-  take_lesson(s, RUNG_BANNER, saw);
+  notes_lesson(s, RUNG_BANNER, saw);
   client_unlearn(s, FACT_DOWN, "B1");
   client_unlearn(s, FACT_CONNECT_HANG, "B1");
   client_unlearn(s, FACT_UNREACHABLE, "B1");
-  note_time(s, conn_clock() - start);
-  note_stars(s);
+  notes_time(s, conn_clock() - start);
+  notes_stars(s);
   return saw;
 }
 
@@ -404,19 +350,6 @@ static void take_plain(struct session *s)
   s->verbs = 0;
 }
 
-/* "500 XXXX": something between us overwrote our command (E30) */
-static void note_filter(struct session *s)
-{
-  static const struct ladder_row row = {.number = "E30"};
-
-  if (s->reply.code / 100 != 5 || !strstr(s->reply.text, "XXXX"))
-    return;
-  s->facts |= IF_PIX;
-  take_lesson(s, RUNG_EHLO, SAW_REPLY);
-  if (!peers_note(&s->card, FACT_PIX))
-    client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
-}
-
 /* what the answer to a greeting means for the rows that follow */
 static void note_answer(struct session *s, enum ladder_rung rung)
 {
@@ -426,7 +359,7 @@ static void note_answer(struct session *s, enum ladder_rung rung)
   if (is_ehlo(s, rung) && is_own_name(s))
     s->facts |= IF_OWN_NAME;
   if (rung == RUNG_EHLO)
-    note_filter(s);
+    notes_filter(s);
   if (conn_is_over(&s->conn))
     s->facts |= IF_OVER;
   if (code / 100 == 5 && reply_names_argument(&s->reply, our_name(s)))

@@ -50,6 +50,9 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 /* the reply, or what happened, as the text and status of a failure */
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row);
+/* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
+#define CLIENT_EVENT (LADDER_EVENT + TLS_TEXT)
+void client_event(const struct session *s, char out[CLIENT_EVENT], enum ladder_rung rung, enum saw saw);
 /* tells the spawner; what taught it is s->lesson */
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code);
 /* a fact proved wrong: forgotten, if the card has it */

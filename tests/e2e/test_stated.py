@@ -31,7 +31,7 @@ def moved():
     contains(i.cli("queue", "why", number, ok=True).text, "next attempt moved to", "try again in 120 seconds")
     i.cli("queue", "retry", number, ok=True)
     event = i.wait_event("deferred", id=number, count=2)
-    check(seconds(event) > 7000, event)
+    check(seconds(event) > 6000, event)
     check("moved to" not in event[1]["reply"], event)
     i.cli("queue", "retry", number, ok=True)
     event = i.wait_event("deferred", id=number, count=3)
@@ -42,7 +42,7 @@ def moved():
 def off():
     i, sink = greylister({"stated-delay": "no"})
     event = i.wait_event("deferred", id=i.send("", "x@grey.example"))
-    check(seconds(event) > 7000, event)
+    check(seconds(event) > 6000, event)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@
 #include "common/chan.h"
 #include "common/settings.h"
 #include "deliver/attempt.h"
+#include "deliver/targets.h"
 
 /* a script: steps separated by ';'
  *   >TEXT   send TEXT and CR LF      ?TEXT  read a line that begins with TEXT
@@ -607,7 +608,7 @@ static void test_order(void **state)
   static const uint16_t order[] = {6, 2, 1, 4, 5, 3};
 
   (void)state;
-  attempt_order(t, sizeof t / sizeof *t);
+  targets_order(t, sizeof t / sizeof *t);
   for (size_t i = 0; i < sizeof t / sizeof *t; i++)
     assert_int_equal(t[i].port, order[i]);
 }
