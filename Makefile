@@ -32,7 +32,7 @@ MESSAGE_SRC  := queue/envelope.c queue/history.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window)
-COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c
+COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c deliver/peers_learn.c
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
@@ -47,7 +47,8 @@ libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queu
                                queue/inspect.c queue/destination.c $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
-                               body conn reply ehlo ladder report peers starttls) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
+                               body conn reply ehlo ladder report peers peers_learn statedelay starttls \
+                               notes targets past) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound

@@ -18,7 +18,9 @@
 #include "common/retry.h"
 #include "common/settings.h"
 #include "deliver/client.h"
+#include "deliver/past.h"
 #include "deliver/report.h"
+#include "deliver/targets.h"
 
 #define GREETSOFT_TRIES 3
 
@@ -35,7 +37,8 @@ size_t attempt_left(const struct attempt *a)
 
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
 {
-  struct report_result said = {r->number, v, until, r->status, ""};
+  struct report_result said = {r->number, v, until, r->status, "",
+                               v == V_TEMP && a->is_uncharged};
 
   if (stralloc_0(&r->text))
     said.text = r->text.s;
@@ -43,20 +46,25 @@ static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t
   r->is_settled = 1;
 }
 
-static uint64_t next_try(const struct attempt *a, const struct recipient *r, uint64_t wait)
+static uint64_t next_try(const struct attempt *a, struct recipient *r, uint64_t wait)
 {
   struct retry_message m = {.birth = a->env.created,
                             .key = XXH3_64bits(a->env.id, strlen(a->env.id)),
                             .tries = a->given->tries + 1,
                             .has_null_sender = a->env.sender[0] == 0};
   const char *domain = envelope_domain(r->rcpt->address);
-  uint64_t next, now = (uint64_t)time(NULL);
+  uint64_t next, stated, now = (uint64_t)time(NULL);
   struct retry schedule;
 
   retry_find(a->given->table, domain, strlen(domain), &schedule);
   next = retry_next(&schedule, &m, now);
   if (next && next < now + wait)
     next = now + wait < retry_end(&schedule, &m) ? now + wait : retry_end(&schedule, &m);
+  stated = next && !wait ? past_stated(a, r, retry_end(&schedule, &m)) : 0;
+  if (stated) {
+    past_moved(r, stated);
+    next = stated;
+  }
   return next;
 }
 
@@ -230,9 +238,8 @@ static size_t resolve(struct attempt *a, const char *host, unsigned int preferen
   for (size_t i = 0; i < n; i++) {
     struct peers_card card;
     peers_card(a->given->peers, &ip[i], port, &card);
-    targets[i] = (struct target){.ip = ip[i], .port = port, .preference = (uint16_t)preference,
-                                 .is_avoided = peers_holds(&card, FACT_DOWN, a->now) ||
-                                               peers_holds(&card, FACT_NOT_SMTP, a->now)};
+    targets[i] = (struct target){.ip = ip[i], .port = port, .preference = (uint16_t)preference};
+    targets_judge(a, &card, &targets[i]);
     snprintf(targets[i].host, sizeof targets[i].host, "%s", host);
   }
   free(why.s);
@@ -267,7 +274,9 @@ static size_t find_targets(struct attempt *a, const struct mx_list *list, struct
       break;
     n += resolve(a, list->host[i].name, list->host[i].preference, t + n);
   }
-  return drop_own(a, t, n);
+  n = drop_own(a, t, n);
+  targets_order(t, n);
+  return n;
 }
 
 /* ---- delivering */
@@ -316,23 +325,32 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
 {
   static struct session s; /* one per process */
   unsigned int worst = UINT16_MAX + 1;
+  struct target *next;
   int is_over = 0;
 
-  for (int pass = 0; pass < 2 && !is_over; pass++) {
-    if (pass == 1 && a->addresses > 0)
-      break;
-    for (size_t i = 0; i < n && !is_over && may_try(a); i++) {
-      uint16_t drop = UINT16_MAX;
-      if (t[i].is_avoided != pass || t[i].preference >= worst)
-        continue;
-      a->addresses++;
-      is_over = try_address(a, &s, &t[i], &drop) || pass == 1;
-      if (s.end == DO_DROP_WORSE)
-        worst = drop;
+  while (!is_over && may_try(a)) {
+    uint16_t drop = UINT16_MAX;
+    int probes = 0;
+    next = targets_next(a, t, n, 0, worst);
+    if (!next && a->addresses == 0) {
+      probes = 1;
+      next = targets_next(a, t, n, 1, worst);
     }
+    if (!next)
+      break;
+    next->is_tried = 1;
+    a->addresses++;
+    is_over = try_address(a, &s, next, &drop) || probes;
+    if (s.end == DO_DROP_WORSE)
+      worst = drop;
+    if (s.saw == SAW_UNREACHABLE)
+      a->dead_family = next->ip.family;
+    if (probes)
+      targets_all_down(a, &s, n);
   }
   if (s.end != DO_STOP && s.end != DO_LOST)
     try_clear(a, &s, t, n);
+  targets_defer_untried(a, t, n, worst);
   client_free(&s);
 }
 
@@ -427,6 +445,25 @@ static int pick_recipients(struct attempt *a)
   return a->n ? 0 : -1;
 }
 
+static int has_8bit(const char *s)
+{
+  for (; *s; s++)
+    if ((unsigned char)*s > 127)
+      return 1;
+  return 0;
+}
+
+int attempt_needs_utf8(const struct attempt *a)
+{
+  int needs = has_8bit(a->env.sender) || (a->env.content & CONTENT_8BIT_HEADER);
+
+  if (!(a->env.flags & ENVELOPE_SMTPUTF8))
+    return 0;
+  for (size_t i = 0; i < a->n && !needs; i++)
+    needs = has_8bit(a->recipient[i].rcpt->address);
+  return needs != 0;
+}
+
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -442,6 +479,7 @@ int attempt_run(const struct attempt_given *g)
     log_failed("deliver", g->id, why);
     return 1;
   }
+  past_read(&a);
   deliver(&a);
   return report_ended(g->report) == 0 ? 0 : 1;
 }

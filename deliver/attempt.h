@@ -48,6 +48,7 @@ struct recipient {
   int is_accepted;     /* there, by the peer */
   int was_answered;    /* at this address a reply was about it alone */
   unsigned int finals; /* 1 << enum ladder_final of each address that failed */
+  int was_moved;       /* the last attempt was moved to when a reply asked (statedelay.h) */
   char status[REPLY_STATUS];
   stralloc text; /* of its last failure; at most REPORT_TEXT bytes are used */
 };
@@ -60,6 +61,9 @@ struct attempt {
   struct recipient *recipient;
   uint64_t now;
   unsigned int addresses, sessions; /* tried so far */
+  int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
+  int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
+  char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 
@@ -69,7 +73,11 @@ struct target {
   struct ip ip;
   uint16_t port;
   uint16_t preference;
-  int is_avoided; /* its card says down or not-smtp */
+  int is_avoided; /* its card says down or not-smtp: only when there is nothing else */
+  int is_last;    /* it refused us lately, or there was no route: after all others */
+  int is_slow;    /* after others of its preference */
+  int is_first;   /* it may have the message already */
+  int is_tried;
   int is_in_clear;    /* TLS failed here and nobody else took the mail: now without */
   unsigned int connections; /* opened so far */
 };
@@ -85,6 +93,8 @@ size_t attempt_left(const struct attempt *a);
 /* "0-4,9": marks the numbers named in it, ascending, below max, in set[max]. How many, or 0
  * when it is malformed. Pure. */
 size_t attempt_ranges(const char *s, size_t max, unsigned char *set);
+/* whether the message cannot go without SMTPUTF8: an address or its header is not ASCII */
+int attempt_needs_utf8(const struct attempt *a);
 /* whether this instance itself listens there (LADDER.md A9) */
 int attempt_is_own(const struct attempt_own *own, const struct ip *ip, uint16_t port);
 /* the addresses in table `listen` */

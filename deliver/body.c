@@ -6,29 +6,77 @@
 #include "deliver/body.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "common/settings.h"
 #include "deliver/sevenbit.h"
 
 #define BLOCK 65536
+#define PIECE 8192      /* written at once: the clock of a block runs for so many bytes */
+#define LEAST_RATE 64   /* bytes a second */
+#define TAIL 512        /* bytes that go with the dot when all must be in one segment */
+#define DRAIN 10000     /* ms to wait until what came before has arrived */
 
 struct writer {
   struct conn *conn;
   uint64_t timeout_ms;
+  uint64_t since, sent; /* of the stretch whose rate is measured */
+  int is_one_segment;
   int does_stuff, is_at_line, is_broken;
   size_t len;
   char out[BLOCK + 8];
 };
 
+/* a peer that takes so little for so long will never have it all */
+static int is_too_slow(struct writer *w)
+{
+  uint64_t now = conn_clock(), took = now - w->since;
+  int yes = w->sent * 1000 < took * LEAST_RATE;
+
+  if (took < settings.timeout_slow)
+    return 0;
+  w->since = now;
+  w->sent = 0;
+  return yes;
+}
+
+static int write_out(struct writer *w, const char *s, size_t len)
+{
+  for (size_t n; len > 0; s += n, len -= n) {
+    uint64_t limit = w->timeout_ms < settings.timeout_slow ? w->timeout_ms : settings.timeout_slow;
+    n = len < 2 * PIECE ? len : PIECE; /* a last piece takes the rest */
+    w->is_broken = conn_write(w->conn, s, n, limit) != 0;
+    w->sent += n;
+    if (!w->is_broken && is_too_slow(w)) {
+      w->is_broken = 1;
+      errno = ETIMEDOUT;
+    }
+    if (w->is_broken)
+      return -1;
+  }
+  return 0;
+}
+
 static int flush(struct writer *w)
 {
-  if (conn_write(w->conn, w->out, w->len, w->timeout_ms) != 0) {
-    w->is_broken = 1;
-    return -1;
-  }
+  int r = write_out(w, w->out, w->len);
+
   w->len = 0;
-  return 0;
+  return r;
+}
+
+/* until all that was written has been acknowledged, or some seconds have passed */
+static void drain(const struct conn *c)
+{
+  uint64_t deadline = conn_clock() + DRAIN;
+  int waiting = 0;
+
+  while (c->fd >= 0 && conn_clock() < deadline && ioctl(c->fd, SIOCOUTQ, &waiting) == 0 && waiting > 0)
+    poll(NULL, 0, 20);
 }
 
 /* a full buffer is written only when more comes: its end may be the message's */
@@ -88,7 +136,13 @@ static int write_dot(struct writer *w)
 
   memcpy(w->out + w->len, end, n); /* BLOCK + 8 holds it */
   w->len += n;
-  return flush(w);
+  if (!w->is_one_segment)
+    return flush(w);
+  n = w->len < TAIL ? w->len : TAIL;
+  if (write_out(w, w->out, w->len - n) != 0)
+    return -1;
+  drain(w->conn);
+  return write_out(w, w->out + w->len - n, n);
 }
 
 /* ---- the message's bytes */
@@ -141,6 +195,9 @@ enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_m
   w.conn = c;
   w.timeout_ms = timeout_ms;
   w.does_stuff = b->has_dots || b->is_converted;
+  w.is_one_segment = b->is_one_segment;
+  w.since = conn_clock();
+  w.sent = 0;
   w.is_at_line = 1;
   w.is_broken = 0;
   w.len = 0;

@@ -13,6 +13,7 @@ struct body {
   uint64_t len;
   int has_dots;     /* some line begins with a dot */
   int is_converted; /* to 7 bits, on the way */
+  int is_one_segment; /* its end and the dot in one segment, whatever came before (LADDER.md X7) */
 };
 
 enum body_end {
@@ -21,7 +22,8 @@ enum body_end {
   BODY_UNREADABLE /* our file: nothing that ends the message was sent (LADDER.md D23) */
 };
 
-/* sends message and dot; each block within timeout_ms */
+/* sends message and dot; each block of 8 KiB within timeout_ms, and never for longer than setting
+ * timeout-slow fewer than 64 bytes a second (LADDER.md D11): errno is ETIMEDOUT then */
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms);
 /* its length on the wire without dot-stuffing. 0, or -1 */
 int body_size(const struct body *b, uint64_t *size);

@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hello.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "deliver/notes.h"
 #include "deliver/report.h"
 #include "deliver/starttls.h"
 #include "deliver/transaction.h"
 
-#define EVENT (LADDER_EVENT + TLS_TEXT)
 #define SECOND_BANNER 5000 /* ms: how long a 220 in answer to EHLO may be followed by the answer */
 
 /* ---- what others are told */
@@ -40,14 +41,13 @@ static int is_quiet(const struct ladder_row *row)
   }
 }
 
-/* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
-static void event_of(const struct session *s, char out[EVENT], enum ladder_rung rung, enum saw saw)
+void client_event(const struct session *s, char out[CLIENT_EVENT], enum ladder_rung rung, enum saw saw)
 {
   char tls[TLS_TEXT];
 
   if (rung == RUNG_TLS && saw == SAW_REPLY) {
     tls_describe(s->conn.tls, tls);
-    snprintf(out, EVENT, "encrypted with %s", tls);
+    snprintf(out, CLIENT_EVENT, "encrypted with %s", tls);
   } else
     ladder_event(out, rung, saw);
 }
@@ -62,12 +62,12 @@ static const char *detail_of(const struct session *s, enum ladder_rung rung, enu
 
 static void step(struct session *s, enum ladder_rung rung, enum saw saw)
 {
-  char event[EVENT];
+  char event[CLIENT_EVENT];
   stralloc text = {0};
   struct report_step r = {.host = s->target->host, .address = s->address,
                           .rung = ladder_rung_word(rung), .event = event, .reply = ""};
 
-  event_of(s, event, rung, saw);
+  client_event(s, event, rung, saw);
   if (*detail_of(s, rung, saw))
     r.reply = detail_of(s, rung, saw);
   else if (reply_format(&text, &s->reply, REPORT_TEXT) == 0 && stralloc_0(&text))
@@ -82,7 +82,10 @@ void client_learn(struct session *s, enum peers_fact f, const struct ladder_row 
 
   if (f == FACT_NONE)
     return;
+  if (f == FACT_RCPT_MAX)
+    n.value = (uint16_t)(s->accepted < UINT16_MAX ? s->accepted : UINT16_MAX);
   snprintf(n.row, sizeof n.row, "%s", row->number);
+  snprintf(n.text, sizeof n.text, "%s", s->lesson);
   report_learned(s->attempt->given->report, &n);
 }
 
@@ -97,10 +100,31 @@ void client_unlearn(struct session *s, enum peers_fact f, const char *row)
   report_unlearned(s->attempt->given->report, &n);
 }
 
+int client_card_says(struct session *s, enum peers_fact f)
+{
+  struct peers_news n = {.ip = s->target->ip, .port = s->target->port, .fact = f, .row = "R0"};
+
+  if (peers_holds(&s->card, f, s->attempt->now))
+    return 1;
+  if (peers_note(&s->card, f))
+    report_trying(s->attempt->given->report, &n);
+  return 0;
+}
+
+/* what came instead of SMTP */
+static enum saw look_at_foreign(const struct session *s)
+{
+  const char *t = s->reply.text;
+
+  if (s->reply.line_len > 0 && (s->reply.line[0] == 0x15 || s->reply.line[0] == 0x16))
+    return SAW_BINARY;
+  return strncasecmp(t, "EHLO ", 5) == 0 || strncasecmp(t, "HELO ", 5) == 0 ? SAW_ECHO : SAW_FOREIGN;
+}
+
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row)
 {
-  char event[EVENT];
+  char event[CLIENT_EVENT];
   int ok;
 
   s->text.len = 0;
@@ -110,7 +134,7 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
     ok = ok && stralloc_cats(&s->text, " said: ") &&
          reply_format(&s->text, &s->reply, REPORT_TEXT - 400) == 0;
   else {
-    event_of(s, event, rung, saw);
+    client_event(s, event, rung, saw);
     ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, event);
     if (*detail_of(s, rung, saw))
       ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, detail_of(s, rung, saw));
@@ -123,8 +147,8 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
   if (saw == SAW_REPLY && reply_status(&s->reply, s->status))
     return;
   snprintf(s->status, sizeof s->status, "%s",
-           saw == SAW_LOCAL ? "4.3.0"
-           : row->status ? row->status
+           row->status ? row->status
+           : saw == SAW_LOCAL ? "4.3.0"
            : rung == RUNG_CONNECT ? "4.4.1"
            : saw != SAW_REPLY ? "4.4.2"
            : rung < RUNG_READY ? "4.3.2"
@@ -137,7 +161,17 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 
   if (saw != SAW_REPLY && saw != SAW_EARLY && !reply_has_begun(&s->reply))
     reply_start(&s->reply);
+  if (saw == SAW_FOREIGN)
+    saw = look_at_foreign(s);
+  if (rung > RUNG_READY)
+    s->facts &= ~(uint32_t)IF_SYNC;
+  if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
+    s->facts |= IF_SYNC;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
+  if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
+    notes_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
+  if (saw == SAW_REPLY)
+    notes_garbage(s, rung);
   if (!is_quiet(row))
     s->attempt->has_deviated |= row->then != DO_PLAIN;
   if (!is_quiet(row) || row->then == DO_TLS_EHLO ||
@@ -151,6 +185,7 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (row->learn != FACT_NONE) {
     const struct ladder_row **keep = rung < RUNG_READY ? &s->greeting_row : &s->mail_row;
     *(rung < RUNG_READY ? &s->greeting_code : &s->mail_code) = (uint16_t)s->reply.code;
+    memcpy(rung < RUNG_READY ? s->greeting_text : s->mail_text, s->lesson, sizeof s->lesson);
     *keep = row;
   }
   return row;
@@ -189,6 +224,7 @@ static enum saw connect_to(struct session *s)
   s->connections++;
   s->transactions = 0;
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->is_helo = 0;
   reply_start(&s->reply);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
   if (saw == SAW_REPLY && conn_local(&s->conn, &own) == 0) {
@@ -203,7 +239,8 @@ static const char *our_name(const struct session *s)
 {
   const char *name = settings.hostname;
 
-  return (s->facts & IF_LITERAL) || !name || !*name ? s->literal : name;
+  /* what `heloise build` would not have let in is not said either */
+  return (s->facts & IF_LITERAL) || !name || !hello_is_fqdn(name, strlen(name)) ? s->literal : name;
 }
 
 /* whether the first word of the reply is our own name, at an address that could be ours
@@ -219,6 +256,7 @@ static int is_own_name(const struct session *s)
 
 static enum saw read_banner(struct session *s)
 {
+  uint64_t start = conn_clock();
   enum saw saw = answer(s, settings.timeout_greeting);
 
   if (saw != SAW_REPLY)
@@ -227,14 +265,12 @@ static enum saw read_banner(struct session *s)
   s->facts &= ~(uint32_t)IF_OWN_NAME;
   if (is_own_name(s))
     s->facts |= IF_OWN_NAME;
+  notes_lesson(s, RUNG_BANNER, saw);
   client_unlearn(s, FACT_DOWN, "B1");
   client_unlearn(s, FACT_CONNECT_HANG, "B1");
-  if (s->reply.code / 100 == 2)
-    client_unlearn(s, FACT_HOST5, "B1");
-  if (strncmp(s->reply.text, "****", 4) == 0 && !peers_note(&s->card, FACT_PIX)) {
-    static const struct ladder_row starred = {.number = "B11"};
-    client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
-  }
+  client_unlearn(s, FACT_UNREACHABLE, "B1");
+  notes_time(s, conn_clock() - start);
+  notes_stars(s);
   return saw;
 }
 
@@ -293,7 +329,7 @@ static enum saw rset_and_helo(struct session *s)
 
 static int is_ehlo(const struct session *s, enum ladder_rung rung)
 {
-  return rung == RUNG_EHLO || rung == RUNG_TLS_EHLO || (rung == RUNG_NAME && !s->words.says_helo);
+  return rung == RUNG_EHLO || rung == RUNG_TLS_EHLO || (rung == RUNG_NAME && !s->is_helo);
 }
 
 /* what is offered counts until the next greeting: within TLS the first list is forgotten */
@@ -322,6 +358,8 @@ static void note_answer(struct session *s, enum ladder_rung rung)
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_OWN_NAME);
   if (is_ehlo(s, rung) && is_own_name(s))
     s->facts |= IF_OWN_NAME;
+  if (rung == RUNG_EHLO)
+    notes_filter(s);
   if (conn_is_over(&s->conn))
     s->facts |= IF_OVER;
   if (code / 100 == 5 && reply_names_argument(&s->reply, our_name(s)))
@@ -353,12 +391,14 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     break;
   case RUNG_NAME:
     s->facts |= IF_LITERAL;
-    saw = greet(s, s->words.says_helo ? "HELO" : "EHLO");
+    s->is_helo |= s->words.says_helo;
+    saw = greet(s, s->is_helo ? "HELO" : "EHLO");
     break;
   case RUNG_RSET:
     saw = rset_and_helo(s);
     break;
   default:
+    s->is_helo |= rung != RUNG_HELO;
     saw = greet(s, "HELO");
     break;
   }
@@ -376,11 +416,26 @@ static void forget_helo(struct session *s)
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     client_unlearn(s, facts[i], "E15");
+  if (!(s->facts & IF_LITERAL)) {
+    client_unlearn(s, FACT_LITERAL_NAME, "E15");
+    client_unlearn(s, FACT_NAME_REFUSED, "E15");
+  }
+}
+
+/* a greeting was accepted: the peer speaks SMTP and takes ours */
+static void forget_refusals(struct session *s)
+{
+  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT};
+
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+    client_unlearn(s, facts[i], "H1");
 }
 
 /* what was tried because a higher rung failed has now worked */
 static void prove_greeting(struct session *s)
 {
+  if (s->greeting_row)
+    memcpy(s->lesson, s->greeting_text, sizeof s->lesson);
   if (s->greeting_row)
     client_learn(s, s->greeting_row->learn, s->greeting_row, s->greeting_code);
   s->greeting_row = NULL;
@@ -403,11 +458,12 @@ static enum ladder_rung greeting_again(const struct session *s, enum ladder_rung
 
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
-  if (how == DO_PLAIN)
+  if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
   if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
     forget_helo(s); /* EHLO works */
+  forget_refusals(s);
   prove_greeting(s);
   starttls_settle(s);
   return transaction_run(s);
@@ -445,18 +501,15 @@ static void leave(struct session *s, const struct ladder_row *row)
 /* how an address's first connection greets: the table, then the card, then EHLO */
 static enum ladder_rung first_greeting(struct session *s)
 {
-  const struct peers_card *c = &s->card;
-  uint64_t now = s->attempt->now;
-
   if (s->words.says_helo)
     return RUNG_FIRST;
-  if ((s->facts & IF_NEEDED) || s->words.says_ehlo || peers_holds(c, FACT_EHLO_REQUIRED, now))
+  if ((s->facts & IF_NEEDED) || s->words.says_ehlo || peers_holds(&s->card, FACT_EHLO_REQUIRED, s->attempt->now))
     return RUNG_EHLO;
-  if (peers_holds(c, FACT_NEEDS_RSET, now)) {
+  if (client_card_says(s, FACT_NEEDS_RSET)) {
     s->facts |= IF_CARD;
     return RUNG_RSET;
   }
-  if (peers_holds(c, FACT_HELO_ONLY, now)) {
+  if (client_card_says(s, FACT_HELO_ONLY)) {
     s->facts |= IF_CARD;
     return RUNG_FIRST;
   }
@@ -469,11 +522,13 @@ static uint32_t verbs_off(const struct session *s)
     enum peers_fact fact;
     uint32_t verb;
   } known[] = {{FACT_NO_8BITMIME, VERB_8BITMIME}, {FACT_NO_PIPELINING, VERB_PIPELINING},
-               {FACT_NO_SIZE, VERB_SIZE},         {FACT_NO_DSN, VERB_DSN}};
+               {FACT_NO_SIZE, VERB_SIZE},         {FACT_NO_DSN, VERB_DSN},
+               {FACT_DOT_HANG, VERB_PIPELINING},  {FACT_NO_SMTPUTF8, VERB_SMTPUTF8}};
   uint32_t off = s->words.off;
 
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (peers_holds(&s->card, known[i].fact, s->attempt->now))
+    if (peers_holds(&s->card, known[i].fact, s->attempt->now) &&
+        !(known[i].verb == VERB_SMTPUTF8 && (s->facts & IF_MUST_UTF8))) /* it would bounce */
       off |= known[i].verb;
   return off;
 }
@@ -494,14 +549,17 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   ip_format(s->address, &t->ip);
   peers_card(a->given->peers, &t->ip, t->port, &s->card);
   peerwords_find(a->given->table, &t->ip, t->port, t->host, &s->words);
+  s->lesson[0] = 0;
+  if (attempt_needs_utf8(a))
+    s->facts |= IF_NEEDED | IF_MUST_UTF8;
+  if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
+    s->facts |= IF_PIX;
   s->off = verbs_off(s);
-  if (a->env.flags & ENVELOPE_SMTPUTF8)
-    s->facts |= IF_NEEDED;
   if (peers_note(&s->card, FACT_EHLO_HANG))
     s->facts |= IF_HUNG;
   if (peers_note(&s->card, FACT_EHLO_4YZ))
     s->facts |= IF_4YZ;
-  if (peers_holds(&s->card, FACT_LITERAL_NAME, a->now))
+  if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL;
   starttls_prepare(s);
   s->greeting = first_greeting(s);
@@ -565,7 +623,7 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
   while (rung != RUNG_COUNT) {
     enum saw saw = act(s, rung);
     const struct ladder_row *row = client_judge(s, rung, saw);
-    client_explain(s, rung, saw, row);
+    client_explain(s, rung, s->saw, row);
     rung = follow(s, rung, row);
   }
   if (s->end == DO_GO_ON)

@@ -21,10 +21,14 @@ struct session {
   uint32_t verbs;     /* enum verb_bit: offered on this connection and not off */
   struct ehlo ehlo;
   uint32_t facts;     /* enum ladder_fact */
+  int is_helo;        /* HELO opened this connection: EHLO does not work here */
   enum ladder_rung greeting; /* what the next connection is for */
   unsigned int connections;
   const struct ladder_row *greeting_row, *mail_row; /* learn these when what follows works */
   uint16_t greeting_code, mail_code;
+  char greeting_text[PEERS_TEXT], mail_text[PEERS_TEXT];
+  char lesson[PEERS_TEXT]; /* the reply or event that was judged last */
+  size_t accepted;       /* recipients, in this transaction */
   uint64_t transactions; /* on this connection */
   enum saw saw;          /* last */
   int is_tls_off_by_card;
@@ -46,10 +50,15 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 /* the reply, or what happened, as the text and status of a failure */
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row);
-/* tells the spawner */
+/* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
+#define CLIENT_EVENT (LADDER_EVENT + TLS_TEXT)
+void client_event(const struct session *s, char out[CLIENT_EVENT], enum ladder_rung rung, enum saw saw);
+/* tells the spawner; what taught it is s->lesson */
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code);
-/* tells it that a fact is not so; nothing when the card has none */
+/* a fact proved wrong: forgotten, if the card has it */
 void client_unlearn(struct session *s, enum peers_fact f, const char *row);
+/* whether the card says so; when its time is over, this attempt is the one that tries without */
+int client_card_says(struct session *s, enum peers_fact f);
 /* sends a command line made of words, NULL at the end. 0, or -1: the connection is broken */
 int client_say(struct session *s, ...);
 

@@ -21,7 +21,9 @@ enum saw {
   SAW_SILENCE,     /* nothing until the clock ran out */
   SAW_UNFINISHED,  /* something, but no whole reply until the clock ran out */
   SAW_GARBLED,
-  SAW_FOREIGN,
+  SAW_FOREIGN,     /* another protocol */
+  SAW_BINARY,      /* TLS, unasked for */
+  SAW_ECHO,        /* our own greeting */
   SAW_ENDLESS,
   SAW_EARLY,       /* a reply before we had asked */
   SAW_NO_TLS,      /* the handshake failed */

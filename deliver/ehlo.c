@@ -46,6 +46,8 @@ static void take_limits(struct ehlo *e, const char *s, const char *end)
       which = &e->mail_max;
     else if (n == 7 && strncasecmp(s, "RCPTMAX", n) == 0)
       which = &e->rcpt_max;
+    else if (n == 13 && strncasecmp(s, "RCPTDOMAINMAX", n) == 0)
+      which = &e->domain_max;
     s += n;
     if (which && (n = next_word(&s, end)) > 0) {
       take_least(which, s, n);

@@ -12,7 +12,7 @@
 struct ehlo {
   uint32_t verbs;    /* enum verb_bit */
   uint64_t size;     /* the smallest declared limit; 0: none */
-  uint64_t mail_max, rcpt_max; /* LIMITS; 0: none */
+  uint64_t mail_max, rcpt_max, domain_max; /* LIMITS; 0: none */
 };
 
 /* text: the lines of the reply without their codes, separated by LF. The first is the

@@ -50,6 +50,7 @@ enum ladder_fact {
   IF_CARD = 1 << 6,        /* HELO was said first because of the card */
   IF_EHLO_50X = 1 << 7,    /* EHLO got 500 or 502 on this connection */
   IF_EHLO_501 = 1 << 8,    /* EHLO got 501 or 504 */
+  IF_REUSED = 1 << 9,      /* not the first transaction on this connection */
   IF_BODY = 1 << 10,       /* MAIL had BODY= */
   IF_DSN = 1 << 11,        /* MAIL or RCPT had RET, ENVID, NOTIFY or ORCPT */
   IF_SIZE = 1 << 12,       /* MAIL had SIZE= */
@@ -58,6 +59,8 @@ enum ladder_fact {
   IF_OWN_NAME = 1 << 15,   /* the peer says it is us */
   IF_TOO_BIG = 1 << 16,    /* the message is over the limit the peer declared */
   IF_NO_UTF8 = 1 << 17,    /* the message needs SMTPUTF8, the peer does not offer it */
+  IF_UTF8 = 1 << 18,       /* MAIL had SMTPUTF8 */
+  IF_MUST_UTF8 = 1 << 19,  /* an address or the header is not ASCII */
   IF_TLS = 1 << 20,        /* this connection is encrypted */
   IF_TLS_OFFERED = 1 << 21,
   IF_TLS_NEEDED = 1 << 22, /* nothing goes in clear: table `peers`, DANE, MTA-STS, REQUIRETLS */
@@ -67,8 +70,10 @@ enum ladder_fact {
   IF_CERT_NEEDED = 1 << 26, /* the certificate must be good */
   IF_CERT_BAD = 1 << 27,   /* it is not */
   IF_REQUIRETLS = 1 << 28, /* RFC 8689: the message must not go in clear, ever */
+  IF_MECHANISMS = 1 << 29, /* there are mechanisms of AUTH that were not tried */
   IF_TLS_REFUSED = 1 << 30, /* STARTTLS was refused on this connection */
-  IF_MECHANISMS = 1 << 29  /* there are mechanisms of AUTH that were not tried */
+  IF_PIX = 1U << 31,       /* something between us may look for the dot in one segment */
+  IF_SYNC = IF_NAME        /* after the greeting: the reply is about commands sent together */
 };
 
 enum ladder_do {
@@ -125,7 +130,7 @@ struct ladder_row {
   enum peers_fact note;  /* at once */
   enum peers_fact erase; /* at once */
   uint32_t without;      /* enum verb_bit that is not used again */
-  const char *status;    /* enhanced code when the reply has none; NULL: what fits the rung */
+  const char *status;    /* enhanced status code when the reply has none; NULL: the usual one */
 };
 
 /* the first row that fits; there always is one */

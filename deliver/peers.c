@@ -1,60 +1,68 @@
-/* peers.c - peer memory: what attempts learned about peers
+/* peers.c - peer memory: the file and its cards
  *
  * Written by heloise-deliver, or by `heloise peers forget` under the instance's lock. A reader
- * may see a card half-written; every field is checked where it is read, and all of it is advice. */
+ * may see a card half-written, and a disk may lie: a card bears a checksum, every field is checked
+ * where it is read, and all of it is advice. What is learned when: peers_learn.c. */
 #include "deliver/peers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/units.h"
+#include <xxhash.h>
+
+#include "deliver/peers_file.h"
 
 #define NAME "peers"
-#define MAGIC "heloise-peers 1\n"
-#define CARDS 16384 /* a power of two; the file is sparse */
-#define NEAR 16     /* a card lies within so many places of its hash */
-#define KEEP 7776000 /* seconds: a fact past its time counts as seen before for so long */
+#define MAGIC "heloise-peers 2\n"
+#define NEAR_CARDS 64 /* a card lies within so many places of its hash */
+#define NEAR_TEXTS 8
+
+struct disk_note {
+  uint8_t fact, level; /* TRIED is a bit of level */
+  uint16_t count;
+  uint32_t last, until;
+  char letter;         /* row E33: 'E', 33 */
+  uint8_t number;
+  uint16_t code;
+};
+#define TRIED 0x80
+
+struct disk_card {
+  uint8_t ip[16];
+  uint8_t family, spare;
+  uint16_t port; /* 0: nothing is here */
+  uint32_t used;
+  uint16_t rcpt_max, spare2;
+  uint32_t sum;  /* of all but itself */
+  struct disk_note note[PEERS_FACTS_EACH];
+};
+
+struct disk_text {
+  uint8_t ip[16];
+  uint8_t family, fact; /* fact 0: nothing is here */
+  uint16_t port;
+  uint32_t since;
+  char text[PEERS_TEXT];
+};
 
 struct file {
-  char magic[sizeof(struct peers_card)];
-  struct peers_card card[CARDS];
+  char magic[128];
+  struct disk_card card[PEERS_CARDS];
+  struct disk_text text[PEERS_TEXTS];
 };
-_Static_assert(sizeof(struct peers_card) <= 192, "cards stay small");
+_Static_assert(sizeof(struct disk_card) == 128 && sizeof(struct disk_text) == 96, "cards stay small");
+_Static_assert(sizeof(struct file) <= 20000000, "20 MB hold 100,000 peers");
 
 struct peers {
   struct file *write;      /* NULL when opened for reading */
   const struct file *read;
 };
-
-static const struct {
-  const char *word;
-  uint32_t first, most;
-} facts[FACT_COUNT] = {
-  {"none", 0, 0},
-#define X(name, word, first, most, help) {word, first, most},
-  PEERS_FACTS(X)
-#undef X
-};
-
-const char *peers_fact_word(enum peers_fact f)
-{
-  return facts[f].word;
-}
-
-int peers_fact_read(const char *s, size_t len, enum peers_fact *f)
-{
-  for (int i = 1; i < FACT_COUNT; i++)
-    if (strlen(facts[i].word) == len && memcmp(facts[i].word, s, len) == 0) {
-      *f = (enum peers_fact)i;
-      return 0;
-    }
-  return -1;
-}
 
 /* ---- the file */
 
@@ -154,61 +162,157 @@ void peers_close(struct peers *p)
   free(p);
 }
 
-/* ---- cards */
+/* ---- cards on the disk and in memory */
 
-static uint32_t hash(const struct ip *ip, uint16_t port)
+static uint64_t hash(const struct ip *ip, uint16_t port, uint8_t fact)
 {
-  uint64_t h = 0xcbf29ce484222325ULL;
+  unsigned char key[20];
 
-  for (size_t i = 0; i < sizeof ip->bytes; i++)
-    h = (h ^ ip->bytes[i]) * 0x100000001b3ULL;
-  h = (h ^ ip->family) * 0x100000001b3ULL;
-  h = (h ^ port) * 0x100000001b3ULL;
-  return (uint32_t)(h ^ (h >> 32));
+  memcpy(key, ip->bytes, 16);
+  key[16] = ip->family;
+  key[17] = fact;
+  memcpy(key + 18, &port, 2);
+  return XXH3_64bits(key, sizeof key);
 }
 
-static int is_card_of(const struct peers_card *c, const struct ip *ip, uint16_t port)
+static uint32_t sum_of(const struct disk_card *d)
 {
-  return c->port == port && ip_equal(&c->ip, ip);
+  struct disk_card copy = *d;
+
+  copy.sum = 0;
+  return (uint32_t)XXH3_64bits(&copy, sizeof copy);
 }
 
-static const struct peers_card *find(const struct file *f, const struct ip *ip, uint16_t port)
+static void row_write(struct disk_note *d, const char *row)
 {
-  uint32_t h = hash(ip, port);
-
-  for (uint32_t i = 0; i < NEAR; i++) {
-    const struct peers_card *c = &f->card[(h + i) & (CARDS - 1)];
-    if (is_card_of(c, ip, port))
-      return c;
-  }
-  return NULL;
+  d->letter = row[0];
+  d->number = 0;
+  for (size_t i = 1; i < PEERS_EVIDENCE && row[i] >= '0' && row[i] <= '9'; i++)
+    d->number = (uint8_t)(d->number * 10 + row[i] - '0');
 }
 
-/* makes a copy believable: no fact out of range, text ended */
-static void clean(struct peers_card *c)
+static void row_read(const struct disk_note *d, char row[PEERS_EVIDENCE])
 {
+  char letter = d->letter >= 'A' && d->letter <= 'Z' ? d->letter : '?';
+
+  snprintf(row, PEERS_EVIDENCE, d->number ? "%c%u" : "%c", letter, (unsigned int)d->number);
+}
+
+static void pack(const struct peers_card *c, struct disk_card *d)
+{
+  memset(d, 0, sizeof *d);
+  memcpy(d->ip, c->ip.bytes, sizeof d->ip);
+  d->family = c->ip.family;
+  d->port = c->port;
+  d->used = c->used;
+  d->rcpt_max = c->rcpt_max;
   for (size_t i = 0; i < PEERS_FACTS_EACH; i++) {
-    struct peers_note *n = &c->note[i];
-    if (n->fact >= FACT_COUNT)
-      n->fact = FACT_NONE;
-    n->row[PEERS_EVIDENCE - 1] = 0;
-    for (char *s = n->row; *s; s++)
-      if (!((*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9')))
-        *s = '?';
+    const struct peers_note *n = &c->note[i];
+    if (n->fact == FACT_NONE)
+      continue;
+    d->note[i] = (struct disk_note){.fact = n->fact, .count = n->count, .last = n->last,
+                                    .until = n->until, .code = n->code};
+    d->note[i].level = (uint8_t)(n->level | (n->is_tried ? TRIED : 0));
+    row_write(&d->note[i], n->row);
   }
+  d->sum = sum_of(d);
+}
+
+/* 0, or -1: it is none, or damaged */
+static int unpack(const struct disk_card *d, struct peers_card *c)
+{
+  memset(c, 0, sizeof *c);
+  if (d->port == 0 || (d->family != 4 && d->family != 6) || d->sum != sum_of(d))
+    return -1;
+  memcpy(c->ip.bytes, d->ip, sizeof d->ip);
+  c->ip.family = d->family;
+  c->port = d->port;
+  c->used = d->used;
+  c->rcpt_max = d->rcpt_max;
+  for (size_t i = 0; i < PEERS_FACTS_EACH; i++) {
+    const struct disk_note *n = &d->note[i];
+    if (n->fact == FACT_NONE || n->fact >= FACT_COUNT)
+      continue;
+    c->note[i] = (struct peers_note){.fact = n->fact, .level = n->level & (TRIED - 1),
+                                     .is_tried = (n->level & TRIED) != 0, .count = n->count,
+                                     .last = n->last, .until = n->until, .code = n->code};
+    row_read(n, c->note[i].row);
+  }
+  return 0;
+}
+
+static int is_at(const struct disk_card *d, const struct ip *ip, uint16_t port)
+{
+  return d->port == port && d->family == ip->family && memcmp(d->ip, ip->bytes, sizeof d->ip) == 0;
+}
+
+/* the place of a card; or, with `claims`, one it may take: free, or used longest ago */
+static size_t find(const struct file *f, const struct ip *ip, uint16_t port, int claims)
+{
+  uint64_t h = hash(ip, port, 0);
+  size_t best = PEERS_CARDS;
+
+  for (uint64_t i = 0; i < NEAR_CARDS; i++) {
+    size_t at = (size_t)((h + i) & (PEERS_CARDS - 1));
+    const struct disk_card *d = &f->card[at], *b = &f->card[best & (PEERS_CARDS - 1)];
+    if (is_at(d, ip, port))
+      return at;
+    if (claims && (best == PEERS_CARDS || (b->port && (!d->port || d->used < b->used))))
+      best = at;
+  }
+  return best;
+}
+
+int peers_load(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card)
+{
+  size_t at = p ? find(p->read, ip, port, 0) : PEERS_CARDS;
+  struct disk_card d;
+
+  if (at < PEERS_CARDS) {
+    d = p->read->card[at]; /* its writer may be at work: the copy is what is checked */
+    if (is_at(&d, ip, port) && unpack(&d, card) == 0)
+      return 1;
+  }
+  memset(card, 0, sizeof *card);
+  card->ip = *ip;
+  card->port = port;
+  return 0;
+}
+
+static int is_empty(const struct peers_card *c)
+{
+  for (size_t i = 0; i < PEERS_FACTS_EACH; i++)
+    if (c->note[i].fact != FACT_NONE)
+      return 0;
+  return 1;
+}
+
+void peers_store(struct peers *p, const struct peers_card *card)
+{
+  size_t at = find(p->write, &card->ip, card->port, !is_empty(card));
+  struct disk_card d;
+
+  if (at == PEERS_CARDS)
+    return;
+  pack(card, &d);
+  if (is_empty(card))
+    memset(&d, 0, sizeof d);
+  p->write->card[at] = d;
+}
+
+int peers_at(const struct peers *p, size_t i, struct peers_card *card)
+{
+  struct disk_card d = p->read->card[i];
+
+  return unpack(&d, card) == 0 && !is_empty(card);
 }
 
 int peers_card(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card)
 {
-  const struct peers_card *c = p ? find(p->read, ip, port) : NULL;
-
-  if (!c) {
-    memset(card, 0, sizeof *card);
-    return 0;
-  }
-  *card = *c;
-  clean(card);
-  return 1;
+  if (peers_load(p, ip, port, card))
+    return 1;
+  memset(card, 0, sizeof *card);
+  return 0;
 }
 
 const struct peers_note *peers_note(const struct peers_card *card, enum peers_fact f)
@@ -226,167 +330,71 @@ int peers_holds(const struct peers_card *card, enum peers_fact f, uint64_t now)
   return n && n->until > now;
 }
 
-/* ---- learning */
-
-int peers_news_read(const char *evidence, size_t len, struct peers_news *n)
-{
-  const char *space = memchr(evidence, ' ', len);
-  size_t row = space ? (size_t)(space - evidence) : len;
-  uint64_t code = 0;
-
-  if (row == 0 || row >= PEERS_EVIDENCE)
-    return -1;
-  for (size_t i = 0; i < row; i++)
-    if (!((evidence[i] >= 'A' && evidence[i] <= 'Z') || (evidence[i] >= '0' && evidence[i] <= '9')))
-      return -1;
-  if (space && (units_number(space + 1, len - row - 1, &code) != 0 || code > 999))
-    return -1;
-  memset(n->row, 0, sizeof n->row);
-  memcpy(n->row, evidence, row);
-  n->code = (uint16_t)code;
-  return 0;
-}
-
-/* the peer's card, or the one of its neighbours that was used longest ago, emptied */
-static struct peers_card *claim(struct file *f, const struct peers_news *n)
-{
-  struct peers_card *c = (struct peers_card *)find(f, &n->ip, n->port);
-  uint32_t h = hash(&n->ip, n->port);
-
-  if (c)
-    return c;
-  for (uint32_t i = 0; i < NEAR; i++) {
-    struct peers_card *at = &f->card[(h + i) & (CARDS - 1)];
-    if (!c || at->port == 0 || (c->port != 0 && at->used < c->used))
-      c = at;
-    if (c->port == 0)
-      break;
-  }
-  memset(c, 0, sizeof *c);
-  c->ip = n->ip;
-  c->port = n->port;
-  return c;
-}
-
-static struct peers_note *claim_note(struct peers_card *c, enum peers_fact f)
-{
-  struct peers_note *n = (struct peers_note *)peers_note(c, f), *oldest = &c->note[0];
-
-  if (n)
-    return n;
-  n = (struct peers_note *)peers_note(c, FACT_NONE);
-  for (size_t i = 1; i < PEERS_FACTS_EACH; i++)
-    if (c->note[i].until < oldest->until)
-      oldest = &c->note[i];
-  if (!n)
-    n = oldest;
-  memset(n, 0, sizeof *n);
-  return n;
-}
-
-/* how long it lasts: seed 5's peers (550 and closed) are known for longer (LADDER.md 8 rule 2) */
-static uint64_t lasts(const struct peers_news *n, unsigned int level)
-{
-  uint64_t first = facts[n->fact].first, most = facts[n->fact].most;
-
-  if (n->fact == FACT_HELO_ONLY && strcmp(n->row, "E7") == 0) {
-    first = 604800;
-    most = 2592000;
-  }
-  while (level-- > 0 && first < most)
-    first *= 2;
-  return first < most ? first : most;
-}
-
-/* a peer that twice, two minutes apart, did not answer a connection is down (A2) */
-static void down_too(struct peers *p, const struct peers_news *n, uint64_t now)
-{
-  struct peers_news down = *n;
-
-  down.fact = FACT_DOWN;
-  peers_learn(p, &down, now);
-}
-
-uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now)
-{
-  struct peers_card *c = claim(p->write, n);
-  struct peers_note *note = claim_note(c, n->fact);
-  int is_new = note->fact == FACT_NONE || note->last + KEEP < now;
-  uint32_t last = note->last;
-
-  if (is_new)
-    *note = (struct peers_note){.since = (uint32_t)now};
-  else if (note->until <= now && note->level < 16)
-    note->level++; /* proved again after its probation */
-  note->fact = (uint8_t)n->fact;
-  note->count = (uint16_t)(note->count < UINT16_MAX ? note->count + 1 : note->count);
-  note->last = c->used = (uint32_t)now;
-  note->until = (uint32_t)(now + lasts(n, note->level));
-  memcpy(note->row, n->row, sizeof note->row);
-  note->code = n->code;
-  if (n->fact == FACT_CONNECT_HANG && !is_new && last + 120 <= now)
-    down_too(p, n, now);
-  return now + lasts(n, note->level);
-}
-
-int peers_unlearn(struct peers *p, const struct peers_news *n)
-{
-  struct peers_card *c = (struct peers_card *)find(p->write, &n->ip, n->port);
-  struct peers_note *note = c ? (struct peers_note *)peers_note(c, n->fact) : NULL;
-
-  if (!note)
-    return 0;
-  memset(note, 0, sizeof *note);
-  for (size_t i = 0; i < PEERS_FACTS_EACH; i++)
-    if (c->note[i].fact != FACT_NONE)
-      return 1;
-  memset(c, 0, sizeof *c);
-  return 1;
-}
-
-int peers_forget(struct peers *p, const char *key, size_t len)
-{
-  struct ip ip;
-  uint16_t port = 0;
-  int n = 0, all = len == 3 && memcmp(key, "all", 3) == 0;
-
-  if (len > 2 && key[0] == '[' && key[len - 1] == ']') {
-    key++;
-    len -= 2;
-  }
-  if (!all && ip_parse(key, len, &ip) != 0 && ip_port_parse(key, len, &ip, &port) != 0)
-    return -1;
-  for (size_t i = 0; i < CARDS; i++) {
-    struct peers_card *c = &p->write->card[i];
-    if (c->port == 0 || !(all || (ip_equal(&c->ip, &ip) && (port == 0 || c->port == port))))
-      continue;
-    memset(c, 0, sizeof *c);
-    n++;
-  }
-  return n;
-}
-
-static int is_empty(const struct peers_card *c)
-{
-  for (size_t i = 0; i < PEERS_FACTS_EACH; i++)
-    if (c->note[i].fact != FACT_NONE)
-      return 0;
-  return 1;
-}
-
 int peers_each(const struct peers *p, int (*f)(void *arg, const struct peers_card *c), void *arg)
 {
-  for (size_t i = 0; i < CARDS; i++) {
-    struct peers_card c = p->read->card[i];
-    int r;
-    if (c.port == 0 || (c.ip.family != 4 && c.ip.family != 6))
-      continue;
-    clean(&c);
-    if (is_empty(&c))
-      continue;
-    r = f(arg, &c);
-    if (r != 0)
-      return r;
+  struct peers_card c;
+  int r = 0;
+
+  for (size_t i = 0; r == 0 && i < PEERS_CARDS; i++)
+    if (p->read->card[i].port != 0 && peers_at(p, i, &c))
+      r = f(arg, &c);
+  return r;
+}
+
+/* ---- what taught it */
+
+static int is_text_of(const struct disk_text *t, const struct peers_card *c, enum peers_fact f)
+{
+  return t->fact == f && t->port == c->port && t->family == c->ip.family &&
+         memcmp(t->ip, c->ip.bytes, sizeof t->ip) == 0;
+}
+
+/* like find() */
+static size_t find_text(const struct file *f, const struct peers_card *c, enum peers_fact fact,
+                        int claims)
+{
+  uint64_t h = hash(&c->ip, c->port, (uint8_t)fact);
+  size_t best = PEERS_TEXTS;
+
+  for (uint64_t i = 0; i < NEAR_TEXTS; i++) {
+    size_t at = (size_t)((h + i) & (PEERS_TEXTS - 1));
+    const struct disk_text *t = &f->text[at], *b = &f->text[best & (PEERS_TEXTS - 1)];
+    if (is_text_of(t, c, fact))
+      return at;
+    if (claims && (best == PEERS_TEXTS || (b->fact && (!t->fact || t->since < b->since))))
+      best = at;
   }
-  return 0;
+  return best;
+}
+
+void peers_evidence(const struct peers *p, const struct peers_card *card, enum peers_fact f,
+                    struct peers_evidence *e)
+{
+  size_t at = p ? find_text(p->read, card, f, 0) : PEERS_TEXTS, n = 0;
+
+  memset(e, 0, sizeof *e);
+  if (at == PEERS_TEXTS)
+    return;
+  e->since = p->read->text[at].since;
+  for (const char *s = p->read->text[at].text; n + 1 < PEERS_TEXT && s[n]; n++)
+    e->text[n] = s[n] >= 0x20 && s[n] < 0x7f ? s[n] : '?';
+}
+
+void peers_keep_text(struct peers *p, const struct peers_card *card, enum peers_fact f,
+                     uint32_t since, const char *text)
+{
+  size_t at = find_text(p->write, card, f, text != NULL);
+  struct disk_text t = {0};
+
+  if (at == PEERS_TEXTS)
+    return;
+  if (text) {
+    memcpy(t.ip, card->ip.bytes, sizeof t.ip);
+    t.family = card->ip.family;
+    t.fact = (uint8_t)f;
+    t.port = card->port;
+    t.since = since;
+    snprintf(t.text, sizeof t.text, "%s", text);
+  }
+  p->write->text[at] = t;
 }

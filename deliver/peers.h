@@ -1,8 +1,9 @@
 /* peers.h - peer memory: what attempts learned about peers, one card per address and port
  *
- * The file state/peers: a head, then cards of fixed size, hash-indexed. heloise-deliver is its
- * only writer while it runs; attempts and commands read it. It is advice about how to talk, never
- * about whether mail is accepted: a lost or malformed file is an empty one. LADDER.md 8. */
+ * The file state/peers holds cards of fixed size, hash-indexed, and the words that taught each
+ * fact (peers_file.h). heloise-deliver is its only writer while it runs; attempts and commands read
+ * it. It is advice about how to talk, never about whether mail is accepted: a lost or malformed
+ * file is an empty one. LADDER.md 8. */
 #ifndef DELIVER_PEERS_H
 #define DELIVER_PEERS_H
 
@@ -40,7 +41,16 @@
   X(HOST5, "host5", 1800, 1800, "refuses us in its greeting") \
   X(NO_MAIL, "no-mail", 86400, 86400, "takes no mail (521)") \
   X(DOT_LOST, "dot-lost", 86400, 86400, "the reply to a message's end was lost") \
-  X(RCPT_MAX, "rcptmax", 86400, 86400, "took only so many recipients at once")
+  X(RCPT_MAX, "rcptmax", 86400, 86400, "took only so many recipients at once") \
+  X(NO_SMTPUTF8, "no-smtputf8", 86400, 86400, "SMTPUTF8 is offered and does not work") \
+  X(NO_REUSE, "no-reuse", 86400, 86400, "does not take RSET: a new connection instead") \
+  X(NAME_REFUSED, "name-refused", 86400, 86400, "refused our name") \
+  X(SLOW_BANNER, "slow-banner", 86400, 86400, "late with its banner: tried after its equals") \
+  X(SLOW, "slow", 86400, 86400, "stalled while it was sent a message") \
+  X(UNREACHABLE, "unreachable", 600, 600, "no route to it: tried after others") \
+  X(DOT_HANG, "dot-hang", 86400, 86400, "did not answer the end of a message in time") \
+  X(SOFT_HIT, "soft-hit", 86400, 86400, "could not serve us just then; how often in a row") \
+  X(PROTOCOL_HIT, "protocol-hit", 86400, 86400, "said what is no SMTP; how often")
 
 enum peers_fact {
   FACT_NONE,
@@ -50,14 +60,16 @@ enum peers_fact {
   FACT_COUNT
 };
 
-#define PEERS_FACTS_EACH 7 /* facts on one card; the one that ends first makes room */
+#define PEERS_FACTS_EACH 6 /* facts on one card; the one that ends first makes room */
 #define PEERS_EVIDENCE 6
+#define PEERS_TEXT 72      /* room for the words that taught a fact, NUL-terminated */
 
-struct peers_note { /* 24 bytes: a card has 192 */
+struct peers_note {
   uint8_t fact;           /* enum peers_fact; 0: empty */
   uint8_t level;          /* how often its time was doubled */
+  uint8_t is_tried;       /* its time was over, and one message tries without it now */
   uint16_t count;         /* how often it was seen */
-  uint32_t since, last, until; /* epoch */
+  uint32_t last, until;   /* epoch */
   char row[PEERS_EVIDENCE];    /* of LADDER.md 3, "E9" */
   uint16_t code;               /* of the reply, 0 without one */
 };
@@ -65,6 +77,7 @@ struct peers_note { /* 24 bytes: a card has 192 */
 struct peers_card {
   struct ip ip;
   uint16_t port;          /* 0: the card is empty */
+  uint16_t rcpt_max;      /* of rcptmax */
   uint32_t used;          /* epoch of its last change */
   struct peers_note note[PEERS_FACTS_EACH];
 };
@@ -90,19 +103,40 @@ const struct peers_note *peers_note(const struct peers_card *card, enum peers_fa
 /* whether a fact is in force */
 int peers_holds(const struct peers_card *card, enum peers_fact f, uint64_t now);
 
+/* what taught a fact, and when it was first seen; text "" and since 0 when that is not known */
+struct peers_evidence {
+  uint32_t since;
+  char text[PEERS_TEXT];
+};
+void peers_evidence(const struct peers *p, const struct peers_card *card, enum peers_fact f,
+                    struct peers_evidence *e);
+
 struct peers_news {
   struct ip ip;
   uint16_t port;
   enum peers_fact fact;
+  uint16_t value;           /* of rcptmax */
   char row[PEERS_EVIDENCE];
   uint16_t code;
+  char text[PEERS_TEXT];    /* the reply or event, printable ASCII */
 };
-/* reads what LEARNED and UNLEARNED say; evidence is "ROW" or "ROW CODE". 0, or -1 */
+/* a fact as LEARNED and UNLEARNED name it: "helo-only", "rcptmax=20". 0, or -1 */
+int peers_news_fact(const char *s, size_t len, struct peers_news *n);
+/* reads their evidence: "ROW", "ROW CODE" or "ROW CODE TEXT", code 0 when an event taught it.
+ * 0, or -1 */
 int peers_news_read(const char *evidence, size_t len, struct peers_news *n);
+/* writes the two. */
+#define PEERS_NEWS_FACT 32
+#define PEERS_NEWS_EVIDENCE (PEERS_EVIDENCE + PEERS_TEXT + 8)
+void peers_news_format(const struct peers_news *n, char fact[PEERS_NEWS_FACT],
+                       char evidence[PEERS_NEWS_EVIDENCE]);
 /* remembers; returns until when */
 uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now);
 /* 1 when it was remembered, else 0 */
 int peers_unlearn(struct peers *p, const struct peers_news *n);
+/* a fact's time is over and a message tries without it: until that is known, or some minutes
+ * have passed, it holds for others. 1 when the fact was there and over, else 0. */
+int peers_probation(struct peers *p, const struct peers_news *n, uint64_t now);
 /* erases the cards of ADDR (all ports), ADDR:PORT or "all"; how many, or -1: key is none of these */
 int peers_forget(struct peers *p, const char *key, size_t len);
 /* calls f for each card that holds something, until it returns non-zero; returns that or 0 */

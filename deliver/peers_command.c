@@ -21,7 +21,8 @@
 #include "queue/command.h"
 
 struct listing {
-  stralloc out; /* bound: a few lines for each of 16384 cards */
+  stralloc out; /* bound: a few lines for each of 131072 cards */
+  const struct peers *peers; /* while cards are read */
   uint64_t now;
   int is_json, has_failed;
   size_t cards;
@@ -49,37 +50,67 @@ static void cat_time(stralloc *out, uint64_t t)
     out->len = 0;
 }
 
-static void text_note(struct listing *l, const char *peer, const struct peers_note *n)
+/* in force; over, and a message tries without it; over */
+static const char *state_of(const struct listing *l, const struct peers_note *n)
 {
+  if (n->is_tried && n->until > l->now)
+    return "tried";
+  return n->until > l->now ? "in force" : "on probation";
+}
+
+/* "helo-only", "rcptmax=20" */
+static void cat_fact(struct listing *l, const struct peers_card *c, const struct peers_note *n)
+{
+  char word[PEERS_NEWS_FACT];
+
+  snprintf(word, sizeof word, n->fact == FACT_RCPT_MAX ? "%s=%u" : "%s",
+           peers_fact_word((enum peers_fact)n->fact), (unsigned int)c->rcpt_max);
+  cat_cell(l, word, 14);
+}
+
+static void text_note(struct listing *l, const char *peer, const struct peers_card *c,
+                      const struct peers_note *n)
+{
+  struct peers_evidence e;
   stralloc when = {0};
   char count[16], code[8] = "";
 
   cat_cell(l, peer, 24);
   cat_cell(l, " ", 1);
-  cat_cell(l, peers_fact_word((enum peers_fact)n->fact), 14);
+  cat_fact(l, c, n);
   cat_time(&when, n->last);
   cat_cell(l, " last ", 0);
   cat_cell(l, when.len ? when.s : "?", 0);
   cat_time(&when, n->until);
-  cat_cell(l, n->until > l->now ? "  until " : "  ended ", 0);
+  cat_cell(l, n->is_tried ? "  tried until " : n->until > l->now ? "  until " : "  ended ", 0);
   cat_cell(l, when.len ? when.s : "?", 0);
   snprintf(count, sizeof count, "  %ux  ", (unsigned int)n->count);
   cat_cell(l, count, 0);
   if (n->code)
     snprintf(code, sizeof code, " %u", (unsigned int)n->code);
   cat_cell(l, n->row, 0);
-  cat_cell(l, code, 0);
+  peers_evidence(l->peers, c, (enum peers_fact)n->fact, &e);
+  cat_cell(l, e.text[0] ? ": " : code, 0);
+  cat_cell(l, e.text, 0);
   cat_cell(l, "\n", 0);
   free(when.s);
 }
 
-static json_t *json_note(const struct listing *l, const struct peers_note *n)
+static json_t *json_note(const struct listing *l, const struct peers_card *c,
+                         const struct peers_note *n)
 {
-  return json_pack("{s:s,s:b,s:o,s:o,s:o,s:i,s:s,s:o}", "fact",
-                   peers_fact_word((enum peers_fact)n->fact), "in_force", n->until > l->now,
-                   "since", json_time(n->since), "last", json_time(n->last), "until",
-                   json_time(n->until), "count", (int)n->count, "row", n->row, "code",
-                   n->code ? json_integer(n->code) : json_null());
+  struct peers_evidence e;
+  json_t *o;
+
+  peers_evidence(l->peers, c, (enum peers_fact)n->fact, &e);
+  o = json_pack("{s:s,s:b,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:s}", "fact",
+                peers_fact_word((enum peers_fact)n->fact), "in_force", n->until > l->now, "state",
+                state_of(l, n), "since", e.since ? json_time(e.since) : json_null(), "last",
+                json_time(n->last), "until", json_time(n->until), "count", (int)n->count, "row",
+                n->row, "code", n->code ? json_integer(n->code) : json_null(), "evidence", e.text);
+  if (n->fact == FACT_RCPT_MAX)
+    json_object_set_new(o, "value", json_integer(c->rcpt_max));
+  return o;
 }
 
 static void json_card(struct listing *l, const struct peers_card *c)
@@ -90,7 +121,7 @@ static void json_card(struct listing *l, const struct peers_card *c)
   ip_format(address, &c->ip);
   for (size_t i = 0; i < PEERS_FACTS_EACH; i++)
     if (c->note[i].fact != FACT_NONE)
-      l->has_failed |= json_array_append_new(facts, json_note(l, &c->note[i])) != 0;
+      l->has_failed |= json_array_append_new(facts, json_note(l, c, &c->note[i])) != 0;
   l->has_failed |= json_line(&l->out, json_pack("{s:s,s:i,s:o}", "address", address, "port",
                                                 (int)c->port, "facts", facts)) != 0;
 }
@@ -110,7 +141,7 @@ static int add_card(void *arg, const struct peers_card *c)
   ip_port_format(peer, &c->ip, c->port);
   for (size_t i = 0; i < PEERS_FACTS_EACH; i++)
     if (c->note[i].fact != FACT_NONE)
-      text_note(l, peer, &c->note[i]);
+      text_note(l, peer, c, &c->note[i]);
   return 0;
 }
 
@@ -140,6 +171,7 @@ static int read_cards(const struct instance *i, struct listing *l)
   close(dir);
   if (!p && error != ENOENT)
     return complain(strerror(error), EXIT_NOPERM);
+  l->peers = p;
   if (p)
     peers_each(p, add_card, l);
   peers_close(p);
@@ -282,7 +314,7 @@ static int usage(void)
 {
   fprintf(stderr, "usage: heloise peers list [--json]\n"
                   "       heloise peers show HOST [--json]\n"
-                  "       heloise peers forget HOST | all\n");
+                  "       heloise peers forget HOST | all [--json]\n");
   return EXIT_USAGE;
 }
 

@@ -194,3 +194,9 @@ int reply_names_argument(const struct reply *r, const char *name)
       return 1;
   return 0;
 }
+
+int reply_names_pipelining(const struct reply *r)
+{
+  return r->code / 100 == 5 &&
+         (strcasestr(r->text, "pipelin") || strcasestr(r->text, "synchroni"));
+}

@@ -43,6 +43,8 @@ int reply_has_begun(const struct reply *r);
 int reply_format(stralloc *out, const struct reply *r, size_t max);
 /* its enhanced status code, when it has one of its own class: 1; else 0 and out is "" */
 int reply_status(const struct reply *r, char out[REPLY_STATUS]);
+/* whether it complains of commands that were sent together (X3) */
+int reply_names_pipelining(const struct reply *r);
 /* whether it talks about the name we said (LADDER.md rung N) */
 int reply_names_argument(const struct reply *r, const char *name);
 

@@ -3,7 +3,6 @@
  * Runs in attempts. Reply texts are hostile bytes and stay so: who prints them escapes them. */
 #include "deliver/report.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "common/chan.h"
@@ -23,6 +22,7 @@ int report_said(int sock, const struct report_result *r)
   wire_num(&o, r->verdict == V_TEMP ? r->until : 0);
   bounded(&o, r->status, 15);
   bounded(&o, r->text, REPORT_TEXT);
+  wire_str(&o, r->is_uncharged ? "uncharged" : "");
   return chan_send_blocking(sock, &o, -1);
 }
 
@@ -41,18 +41,15 @@ int report_step(int sock, const struct report_step *s)
 
 static int news(int sock, enum wire_type type, const struct peers_news *n)
 {
-  char address[IP_TEXT], evidence[PEERS_EVIDENCE + 8];
+  char address[IP_TEXT], fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
   struct wire_out o;
 
   ip_format(address, &n->ip);
-  if (n->code)
-    snprintf(evidence, sizeof evidence, "%s %u", n->row, (unsigned int)n->code);
-  else
-    snprintf(evidence, sizeof evidence, "%s", n->row);
+  peers_news_format(n, fact, evidence);
   wire_start(&o, type);
   wire_str(&o, address);
   wire_num(&o, n->port);
-  wire_str(&o, peers_fact_word(n->fact));
+  wire_str(&o, fact);
   wire_str(&o, evidence);
   return chan_send_blocking(sock, &o, -1);
 }
@@ -65,6 +62,11 @@ int report_learned(int sock, const struct peers_news *n)
 int report_unlearned(int sock, const struct peers_news *n)
 {
   return news(sock, WIRE_UNLEARNED, n);
+}
+
+int report_trying(int sock, const struct peers_news *n)
+{
+  return news(sock, WIRE_TRYING, n);
 }
 
 int report_ended(int sock)

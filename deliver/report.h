@@ -18,6 +18,7 @@ struct report_result {
   enum verdict verdict;
   uint64_t until; /* 0 unless V_TEMP */
   const char *status, *text;
+  int is_uncharged; /* it does not count as an attempt */
 };
 
 struct report_step {
@@ -29,6 +30,8 @@ int report_said(int sock, const struct report_result *r);
 int report_step(int sock, const struct report_step *s);
 int report_learned(int sock, const struct peers_news *n);
 int report_unlearned(int sock, const struct peers_news *n);
+/* a fact's time is over, and this attempt tries without it */
+int report_trying(int sock, const struct peers_news *n);
 int report_ended(int sock);
 
 #endif

@@ -19,12 +19,14 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "common/route.h"
+#include "common/settings.h"
 #include "common/units.h"
 #include "common/verdict.h"
 #include "deliver/attempt.h"
 #include "deliver/peers.h"
 
 #define NEWS_EACH 64               /* facts one attempt may report */
+#define NAME_WARNING 86400         /* seconds between two warnings about our name */
 #define STOP_WAIT 2500             /* ms for attempts to finish when asked to end */
 #define RELAY_BOUND (64 << 20)     /* bytes waiting for the manager; reports stop coming long before */
 #define RELAY_HIGH (1 << 20)
@@ -183,7 +185,7 @@ static int on_said(struct job *j, const struct wire_msg *m)
   if (wire_get_num(m, 0, UINT32_MAX, &recipient) != 0 ||
       verdict_read(m->f[1].s, m->f[1].len, &v) != 0 ||
       wire_get_num(m, 2, UINT32_MAX * 16ULL, &until) != 0 || (v == V_TEMP) != (until != 0) ||
-      m->f[3].len == 0 || m->f[3].len > 15)
+      m->f[3].len == 0 || m->f[3].len > 15 || !(m->f[5].len == 0 || wire_is(m, 5, "uncharged")))
     return -1;
   relay(j, WIRE_RESULT, m);
   return 0;
@@ -195,16 +197,39 @@ static int read_news(const struct wire_msg *m, struct peers_news *n)
 
   memset(n, 0, sizeof *n);
   if (ip_parse(m->f[0].s, m->f[0].len, &n->ip) != 0 || wire_get_num(m, 1, 65535, &port) != 0 ||
-      port == 0 || peers_fact_read(m->f[2].s, m->f[2].len, &n->fact) != 0 ||
+      port == 0 || peers_news_fact(m->f[2].s, m->f[2].len, n) != 0 ||
       peers_news_read(m->f[3].s, m->f[3].len, n) != 0)
     return -1;
   n->port = (uint16_t)port;
   return 0;
 }
 
+/* peers refuse our name: once a day somebody should hear of it (LADDER.md E3, E33) */
+static void warn_of_name(const char *peer, const struct peers_news *n)
+{
+  static uint64_t warned;
+
+  if (n->fact != FACT_NAME_REFUSED || now() < warned + NAME_WARNING)
+    return;
+  warned = now();
+  log_name_refused(peer, settings.hostname ? settings.hostname : "", n->text);
+}
+
+static void learn(const char *peer, const struct peers_news *n, const char *evidence)
+{
+  char fact[PEERS_NEWS_FACT], ignored[PEERS_NEWS_EVIDENCE];
+  stralloc until = {0};
+
+  peers_news_format(n, fact, ignored);
+  if (units_format_time(&until, peers_learn(peers, n, now())) == 0 && stralloc_0(&until))
+    log_learned(peer, fact, until.s, evidence);
+  free(until.s);
+  warn_of_name(peer, n);
+}
+
 static int on_news(struct job *j, const struct wire_msg *m)
 {
-  char peer[IP_PORT_TEXT], evidence[PEERS_EVIDENCE + 8];
+  char peer[IP_PORT_TEXT], fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
   struct peers_news n;
 
   if (read_news(m, &n) != 0)
@@ -212,13 +237,12 @@ static int on_news(struct job *j, const struct wire_msg *m)
   if (!peers || j->news++ >= NEWS_EACH)
     return 0;
   ip_port_format(peer, &n.ip, n.port);
-  snprintf(evidence, sizeof evidence, n.code ? "%s %u" : "%s", n.row, (unsigned int)n.code);
-  if (m->type == WIRE_LEARNED) {
-    stralloc until = {0};
-    if (units_format_time(&until, peers_learn(peers, &n, now())) == 0 && stralloc_0(&until))
-      log_learned(peer, peers_fact_word(n.fact), until.s, evidence);
-    free(until.s);
-  } else if (peers_unlearn(peers, &n))
+  peers_news_format(&n, fact, evidence);
+  if (m->type == WIRE_LEARNED)
+    learn(peer, &n, evidence);
+  else if (m->type == WIRE_TRYING)
+    peers_probation(peers, &n, now());
+  else if (peers_unlearn(peers, &n))
     log_unlearned(peer, peers_fact_word(n.fact), evidence);
   return 0;
 }
@@ -236,6 +260,7 @@ static int on_report(struct chan *c, struct wire_msg *m, const char **why)
     return 0;
   case WIRE_LEARNED:
   case WIRE_UNLEARNED:
+  case WIRE_TRYING:
     return on_news(j, m);
   default: /* WIRE_ENDED */
     j->has_ended = 1;

@@ -31,8 +31,14 @@ static uint64_t failed_for(const struct session *s)
 
   for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
     const struct peers_note *n = peers_note(&s->card, failures[i]);
-    if (n && n->until > now && n->since < now && now - n->since > longest)
-      longest = now - n->since;
+    struct peers_evidence first;
+    uint64_t since;
+    if (!n || n->until <= now)
+      continue;
+    peers_evidence(s->attempt->given->peers, &s->card, failures[i], &first);
+    since = first.since ? first.since : n->last;
+    if (since < now && now - since > longest)
+      longest = now - since;
   }
   return longest;
 }
@@ -176,9 +182,11 @@ void starttls_settle(struct session *s)
 {
   static const struct ladder_row seen = {.number = "T9"};
   const struct peers_note *note = peers_note(&s->card, FACT_TLS_SEEN);
-  char address[IP_PORT_TEXT];
+  char address[IP_PORT_TEXT], text[TLS_TEXT];
 
   if (s->conn.tls) {
+    tls_describe(s->conn.tls, text);
+    snprintf(s->lesson, sizeof s->lesson, "%.*s", (int)sizeof s->lesson - 1, text);
     if (!note || note->last + SEEN_AGAIN < s->attempt->now)
       client_learn(s, FACT_TLS_SEEN, &seen, 0);
     unlearn_all(s, "T9");

@@ -55,8 +55,10 @@ static int cat_mail(struct transaction *t, stralloc *out)
     s->facts |= IF_BODY;
     ok = ok && stralloc_cats(out, " BODY=8BITMIME");
   }
-  if (e->flags & ENVELOPE_SMTPUTF8)
+  if ((s->verbs & VERB_SMTPUTF8) && (e->flags & ENVELOPE_SMTPUTF8)) {
+    s->facts |= IF_UTF8;
     ok = ok && stralloc_cats(out, " SMTPUTF8");
+  }
   if ((s->verbs & VERB_DSN) && e->ret[0]) {
     s->facts |= IF_DSN;
     ok = ok && cats(out, " RET=", e->ret);
@@ -89,7 +91,9 @@ static int make_commands(struct transaction *t)
   int ok;
 
   t->commands.len = t->n = 0;
-  t->s->facts &= ~(uint32_t)(IF_SIZE | IF_BODY | IF_DSN | IF_BATCH | IF_ACCEPTED);
+  t->s->facts &= ~(uint32_t)(IF_SIZE | IF_BODY | IF_DSN | IF_BATCH | IF_ACCEPTED | IF_UTF8 | IF_REUSED);
+  if (t->s->transactions > 1)
+    t->s->facts |= IF_REUSED;
   ok = cat_mail(t, &t->commands);
   t->end[t->n++] = t->commands.len;
   for (size_t i = 0; i < t->nto; i++) {
@@ -230,7 +234,7 @@ static const struct ladder_row *say_rcpts(struct transaction *t)
     switch (row->then) {
     case DO_GO_ON:
       t->to[i]->is_accepted = 1;
-      t->accepted++;
+      s->accepted = ++t->accepted;
       s->facts |= IF_ACCEPTED;
       break;
     case DO_RECIPIENT:
@@ -281,22 +285,41 @@ static const struct ladder_row *broken(struct transaction *t, enum body_end how,
   return hang_up(t, row);
 }
 
+/* the dot was answered: where it was not before, its coming in one segment was what it took (D12) */
+static void prove_dot(struct session *s)
+{
+  static const struct ladder_row row = {.number = "D12"};
+
+  if (peers_holds(&s->card, FACT_DOT_HANG, s->attempt->now) && !peers_note(&s->card, FACT_PIX))
+    client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
+  client_unlearn(s, FACT_DOT_HANG, "D18");
+  client_unlearn(s, FACT_DOT_LOST, "D18");
+  if (s->reply.code / 100 != 2)
+    return;
+  client_unlearn(s, FACT_PROTOCOL_HIT, "D18");
+  client_unlearn(s, FACT_SLOW, "D18");
+}
+
 static const struct ladder_row *send_body(struct transaction *t)
 {
   struct session *s = t->s;
   enum body_end how = body_send(&s->conn, &t->body, settings.timeout_block);
   const struct ladder_row *row;
   uint64_t deadline;
+  int is_garbled = 0;
   enum saw saw;
 
   if (how != BODY_SENT)
     return broken(t, how, errno);
   deadline = conn_clock() + settings.timeout_data_end;
-  do /* D17: what is no reply is passed over */
-    saw = conn_reply(&s->conn, &s->reply, deadline);
-  while (saw == SAW_GARBLED);
+  while ((saw = conn_reply(&s->conn, &s->reply, deadline)) == SAW_GARBLED)
+    is_garbled = 1; /* D17: what is no reply is passed over */
+  if (is_garbled && saw == SAW_REPLY)
+    s->reply.garbage++;
   row = client_judge(s, RUNG_DOT, saw);
   client_explain(s, RUNG_DOT, saw, row);
+  if (saw == SAW_REPLY)
+    prove_dot(s);
   if (row->then == DO_SENDER)
     settle_all(t, verdict_of_reply(s->reply.code), 0);
   else if (row->then == DO_LOST)
@@ -304,9 +327,29 @@ static const struct ladder_row *send_body(struct transaction *t)
   return saw != SAW_REPLY ? hang_up(t, row) : row;
 }
 
-/* an extension that failed was left out, and that was enough */
+/* facts past their time, and what of this transaction does without them */
+static const struct {
+  enum peers_fact fact;
+  uint32_t tried;
+} probations[] = {{FACT_NO_8BITMIME, IF_BODY}, {FACT_NO_PIPELINING, IF_BATCH},
+                  {FACT_NO_SIZE, IF_SIZE},     {FACT_NO_DSN, IF_DSN},
+                  {FACT_NO_SMTPUTF8, IF_UTF8}};
+
+static void try_without(struct session *s)
+{
+  for (size_t i = 0; i < sizeof probations / sizeof *probations; i++)
+    if (s->facts & probations[i].tried)
+      client_card_says(s, probations[i].fact);
+}
+
+/* an extension that failed was left out, and that was enough; or it works again */
 static void prove(struct session *s)
 {
+  for (size_t i = 0; i < sizeof probations / sizeof *probations; i++)
+    if (s->facts & probations[i].tried)
+      client_unlearn(s, probations[i].fact, "D4");
+  if (s->mail_row)
+    memcpy(s->lesson, s->mail_text, sizeof s->lesson);
   if (s->mail_row)
     client_learn(s, s->mail_row->learn, s->mail_row, s->mail_code);
   s->mail_row = NULL;
@@ -318,11 +361,13 @@ static const struct ladder_row *run_one(struct transaction *t, const struct ladd
   const struct ladder_row *row;
 
   t->is_batch = (s->verbs & VERB_PIPELINING) != 0;
-  t->accepted = 0;
+  s->accepted = t->accepted = 0;
+  t->body.is_one_segment = (s->facts & IF_PIX) != 0;
   if (make_commands(t) != 0) {
     reply_start(&s->reply);
     return hang_up(t, judge(t, RUNG_BODY, SAW_LOCAL));
   }
+  try_without(s);
   if ((row = say_mail(t)) || (row = say_rcpts(t)))
     return row;
   if (t->accepted == 0)
@@ -335,18 +380,41 @@ static const struct ladder_row *run_one(struct transaction *t, const struct ladd
 
 /* ---- all of them */
 
+static uint64_t most_recipients(const struct session *s)
+{
+  uint64_t max = settings.attempt_recipients;
+
+  if (s->ehlo.rcpt_max && s->ehlo.rcpt_max < max)
+    max = s->ehlo.rcpt_max;
+  if (peers_holds(&s->card, FACT_RCPT_MAX, s->attempt->now) && s->card.rcpt_max &&
+      s->card.rcpt_max < max)
+    max = s->card.rcpt_max;
+  return max;
+}
+
+/* whether r's domain is one of those in the transaction, or one more is allowed (RFC 9422) */
+static int fits_domains(const struct transaction *t, const struct recipient *r, uint64_t *domains)
+{
+  const char *domain = envelope_domain(r->rcpt->address);
+
+  if (t->s->ehlo.domain_max == 0)
+    return 1;
+  for (size_t i = 0; i < t->nto; i++)
+    if (strcasecmp(envelope_domain(t->to[i]->rcpt->address), domain) == 0)
+      return 1;
+  return ++*domains <= t->s->ehlo.domain_max;
+}
+
 /* the recipients of the next transaction; how many */
 static size_t pick(struct transaction *t)
 {
   struct attempt *a = t->s->attempt;
-  uint64_t max = settings.attempt_recipients;
+  uint64_t max = most_recipients(t->s), domains = 0;
 
-  if (t->s->ehlo.rcpt_max && t->s->ehlo.rcpt_max < max)
-    max = t->s->ehlo.rcpt_max;
   t->nto = 0;
   for (size_t i = 0; i < a->n && t->nto < max; i++) {
     struct recipient *r = &a->recipient[i];
-    if (r->is_settled || r->was_answered)
+    if (r->is_settled || r->was_answered || !fits_domains(t, r, &domains))
       continue;
     r->is_accepted = 0;
     t->to[t->nto++] = r;
@@ -379,7 +447,7 @@ static const struct ladder_row *check_needs(struct transaction *t)
     t->size = 0; /* D23 will show it */
   if (s->ehlo.size && t->size > s->ehlo.size)
     s->facts |= IF_TOO_BIG;
-  if ((s->attempt->env.flags & ENVELOPE_SMTPUTF8) && !(s->verbs & VERB_SMTPUTF8))
+  if (attempt_needs_utf8(s->attempt) && !(s->verbs & VERB_SMTPUTF8))
     s->facts |= IF_NO_UTF8;
   return judge(t, RUNG_READY, SAW_REPLY);
 }
@@ -408,13 +476,48 @@ static void explain_needs(struct session *s, const struct ladder_row *row)
   snprintf(s->status, sizeof s->status, "%s", needs[i].status);
 }
 
-static const struct ladder_row *run_all(struct transaction *t)
+/* should no connection be left for them, this is why the rest waits */
+static void explain_rest(struct session *s, const char *why)
 {
-  static const struct ladder_row others = {.number = "D4", .rung = RUNG_RCPT, .then = DO_NEXT};
+  s->text.len = 0;
+  if (!stralloc_cats(&s->text, s->target->host) || !stralloc_cats(&s->text, " [") ||
+      !stralloc_cats(&s->text, s->address) || !stralloc_cats(&s->text, "] ") ||
+      !stralloc_cats(&s->text, why))
+    s->text.len = 0;
+  snprintf(s->status, sizeof s->status, "4.3.2");
+  s->final = FINAL_DEFER;
+}
+
+/* what stands between this connection and one more transaction on it: a row, or NULL */
+static const struct ladder_row *check_reuse(struct session *s, int must_reset)
+{
   static const struct ladder_row limit = {.number = "X25", .rung = RUNG_MAIL,
                                           .then = DO_FRESH_REDO};
   static const struct ladder_row fresh = {.number = "D20", .rung = RUNG_MAIL,
                                           .then = DO_FRESH_REDO};
+  static const struct ladder_row gone = {.number = "D22", .rung = RUNG_MAIL,
+                                         .then = DO_FRESH_REDO};
+
+  explain_rest(s, "takes no more messages on this connection");
+  if (s->ehlo.mail_max && s->transactions >= s->ehlo.mail_max)
+    return &limit;
+  if (s->conn.fd < 0)
+    return &fresh;
+  if (s->transactions > 0 && (conn_has_input(&s->conn) || conn_is_over(&s->conn)))
+    return &gone; /* 421 while we were not looking */
+  if (!must_reset)
+    return NULL;
+  if (peers_holds(&s->card, FACT_NO_REUSE, s->attempt->now))
+    return &fresh;
+  if (reset(s) == 0)
+    return NULL;
+  client_learn(s, FACT_NO_REUSE, &fresh, (uint16_t)s->reply.code);
+  return &fresh;
+}
+
+static const struct ladder_row *run_all(struct transaction *t)
+{
+  static const struct ladder_row others = {.number = "D4", .rung = RUNG_RCPT, .then = DO_NEXT};
   struct session *s = t->s;
   const struct ladder_row *fine = check_needs(t), *row;
   int must_reset = 0;
@@ -424,10 +527,8 @@ static const struct ladder_row *run_all(struct transaction *t)
     return fine;
   }
   while (pick(t) > 0) {
-    if (s->ehlo.mail_max && s->transactions >= s->ehlo.mail_max)
-      return &limit;
-    if (s->conn.fd < 0 || (must_reset && reset(s) != 0))
-      return &fresh;
+    if ((row = check_reuse(s, must_reset)))
+      return row;
     s->transactions++;
     row = run_one(t, fine);
     must_reset = row->rung != RUNG_DOT;

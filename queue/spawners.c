@@ -376,6 +376,7 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
       wire_get_num(m, 3, INT64_MAX, &r.until) != 0 || wire_get_text(m, 4, 20, &status) != 0 ||
       wire_get_text(m, 5, 4096, &reply) != 0)
     return -1;
+  r.is_uncharged = m->n > 6 && wire_is(m, 6, "uncharged");
   j->told[place] = 1;
   j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;

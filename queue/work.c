@@ -327,7 +327,7 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   char number[24];
   const char *outcome[] = {number, verdict_word(res->verdict), res->status, j->host, res->reply};
 
-  if (r->attempts < 65535)
+  if (r->attempts < 65535 && !res->is_uncharged)
     r->attempts++;
   apply[res->verdict](j, r, res);
   if (res->verdict == V_OK && unfinished(w) == 0) {
@@ -362,7 +362,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
                             .tries = w->e.rcpt[rcpt].attempts + 1,
                             .has_null_sender = !*w->e.sender,
                             .is_local = j->to->spawner == WORK_LOCAL};
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing"};
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0};
   struct retry schedule;
   char expired[300];
 

@@ -72,6 +72,7 @@ struct result {
   enum verdict verdict;
   uint64_t until; /* epoch, for V_TEMP */
   const char *status, *reply;
+  int is_uncharged; /* it does not count as an attempt */
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);

@@ -1,6 +1,8 @@
 """What is remembered about peers: learning, using, showing, forgetting."""
 
 import json
+import os
+import signal
 
 from harness import Instance, check, contains, equal, main, test, wait_for
 from sink import Sink
@@ -97,6 +99,38 @@ def spoilt():
         i.start()
         learn(i)
         equal(len(cards(i)), 1)
+
+
+@test("each fact bears what taught it, how often, since when; and survives kill -9")
+def evidence():
+    i, sink = old_server()
+    learn(i)
+    (card,) = cards(i)
+    (fact,) = [f for f in card["facts"] if f["fact"] == "helo-only"]
+    contains(fact["evidence"], "connection closed after EHLO")
+    equal((fact["row"], fact["count"], fact["state"], fact["in_force"]), ("E9", 1, "in force", True))
+    check(fact["since"] and fact["since"] <= fact["last"] < fact["until"], fact)
+    contains(i.cli("peers", "show", sink.address, ok=True).text, "E9: connection closed after EHLO", "until")
+    before = i.pids()["deliver"]
+    os.kill(before, signal.SIGKILL)
+    wait_for("deliver is started again", lambda: i.pids().get("deliver") not in (None, before))
+    equal(cards(i), [card], "the card")
+    i.wait_event("delivered", id=i.send("", "y@old.example"))
+    equal(greetings(sink), ["EHLO", "HELO", "HELO"])
+
+
+@test("a name that peers refuse is told to the operator once, and the address is said instead")
+def name_refused():
+    sink = Sink([("EHLO heloise.example", "501 5.5.4 bad name & close")])
+    i = Instance(tables={"access": ["client:127.0.0.0/8 relay"], "routes": ["new.example " + sink.route],
+                         "retry": ["* every 1h life 1d"]}).start()
+    i.wait_event("delivered", id=i.send("", "x@new.example"))
+    event = i.wait_event("name_refused")
+    equal(event[1]["name"], "heloise.example")
+    contains(event[1]["reply"], "bad name")
+    i.cli("peers", "forget", "all", ok=True)
+    i.wait_event("delivered", id=i.send("", "y@new.example"))
+    equal(len(i.find_events("name_refused")), 1, "warnings")
 
 
 if __name__ == "__main__":

@@ -44,11 +44,12 @@ def matches(pattern, line):
 STEPS = {"send": (0, None), "raw": (0, True), "drip": (1, True), "delay": (1, False),
          "expect": (0, True), "silent": (1, False), "eof": (0, False), "data": (0, False),
          "close": (0, False), "reset": (0, False), "hang": (0, False), "offer": (0, True),
-         "on": (0, True), "serve": (0, False), "flood": (1, True),
+         "on": (0, True), "serve": (0, False), "flood": (1, True), "take": (1, False),
+         "stall": (0, False), "data-at-once": (0, False),
          "starttls": (0, None), "swallow": (0, False), "farewell": (0, False)}
 HEADERS = {"title", "ladder", "via", "sender", "retry", "host", "recipients", "peers", "settings"}
 EXPECTED = {"outcome", "sessions", "seen", "unseen", "reply", "memory", "body", "bounce", "within",
-            "step"}
+            "step", "evidence"}
 
 
 class Message:
@@ -183,7 +184,7 @@ class Connection:
     def play(self):
         try:
             for word, *args in self.script:
-                getattr(self, "do_" + word)(*args)
+                getattr(self, "do_" + word.replace("-", "_"))(*args)
             self.until_gone()
         except ClientGone:
             pass
@@ -284,6 +285,26 @@ class Connection:
         except socket.timeout:
             pass
         self.sock.settimeout(CLIENT_GONE)
+
+    def do_take(self, count, _=""):
+        while len(self.buffer) < count:
+            self.fill()
+        self.buffer = self.buffer[int(count):]
+
+    def do_stall(self, _=""):
+        """Reads nothing: the client's writes come to a stop."""
+        time.sleep(CLIENT_GONE - 5)
+        raise ClientGone
+
+    def do_data_at_once(self, _):
+        """A box that looks for CR LF . CR LF in what one read brings, and there alone."""
+        while b"\r\n.\r\n" not in self.buffer:
+            time.sleep(0.3)
+            had = len(self.buffer)
+            self.fill()
+            if self.buffer.endswith(b"\r\n.\r\n") and len(self.buffer) - had < 5:
+                self.complain("the end of the message came in pieces")
+        self.message()
 
     def do_eof(self, _):
         try:
@@ -410,16 +431,16 @@ class Connection:
                 }.get(verb, "500 5.5.1 what?")
 
     def give(self, answer):
-        """Sends an answer; `close`, `reset`, `hang` alone, or after a text and ` & `."""
-        text, _, then = answer.rpartition(" & ")
-        if not text and answer in ("close", "reset", "hang", "farewell"):
-            text, then = "", answer
-        elif not text:
-            text, then = answer, ""
-        if text:
-            self.put(unescape(text) + b"\r\n")
-        if then:
-            getattr(self, "do_" + then)()
+        """Sends an answer: texts, `close`, `reset`, `hang`, `stall`, `farewell`, `take BYTES`,
+        with ` & ` between them."""
+        for part in answer.split(" & "):
+            word, _, rest = part.partition(" ")
+            if word == "take":
+                self.do_take(float(rest))
+            elif part in ("close", "reset", "hang", "stall", "farewell"):
+                getattr(self, "do_" + part)()
+            else:
+                self.put(unescape(part) + b"\r\n")
 
 
 class Peer:
@@ -430,10 +451,19 @@ class Peer:
         self.sessions, self.lock, self.listeners = [], threading.Lock(), []
         for host, place in places.items():
             mode = scenario.hosts[host][1]
+            if mode in ("unreachable", "self"):
+                continue
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
             self.listeners.append(listener)
+            if mode == "deaf":  # connections that nobody accepts fill it up
+                listener.listen(0)
+                for _ in range(3):
+                    filler = socket.socket()
+                    filler.setblocking(False)
+                    filler.connect_ex(place)
+                    self.listeners.append(filler)
             if mode == "up":  # "refuse": the port is ours, and nobody listens
                 listener.listen(20)
                 threading.Thread(target=self.serve, args=(host, listener), daemon=True).start()

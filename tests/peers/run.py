@@ -40,6 +40,8 @@ def content(kind):
         return crlf(head.encode() + EIGHT + b"plain line\n.\n..\nlast = line\n")
     if kind == "dots":
         return crlf(letter("dots", ".\n..\n...\n.leading\nin.side\n. \n.\n"))
+    if kind == "huge":
+        return crlf(letter("huge", ("x" * 70 + "\n") * 250000))
     if kind == "big":
         return crlf(letter("big", "".join("%06d %s\n" % (n, "x" * 60) for n in range(4500))))
     return crlf(letter("plain", "Hello there.\n"))
@@ -61,11 +63,15 @@ class Run:
         self.sender = self.mailbox + "@heloise.example" if self.has_sender else ""
         self.places, self.peer = {}, None
 
-    def prepare(self, tables, dns, port):
+    def prepare(self, tables, dns, port, own):
         """Listens, and says how the domain is reached."""
         for host in self.scenario.hosts:
             if self.via == "mx" or host == "a":
                 self.places[host] = (new_address(), port)
+                if self.scenario.hosts[host][1] == "unreachable":  # multicast: TCP has no route
+                    self.places[host] = (self.places[host][0].replace("127.", "239.", 1), port)
+                elif self.scenario.hosts[host][1] == "self":
+                    self.places[host] = own
         self.peer = Peer(self.scenario, self.places)
         if self.via == "mx":
             for host, (address, _) in self.places.items():
@@ -73,7 +79,7 @@ class Run:
                 dns.add(self.domain, "MX", (self.scenario.hosts[host][0], name))
                 dns.add(name, "A", address)
         else:
-            tables["routes"].append("%s [%s]:%d" % (self.domain, self.places["a"][0], port))
+            tables["routes"].append("%s [%s]:%d" % (self.domain, *self.places["a"]))
         tables["retry"].append("%s %s" % (self.domain, self.scenario.retry))
         tables["mailboxes"].append("%s %s/" % (self.mailbox, self.mailbox))
         if self.scenario.peers:
@@ -128,6 +134,9 @@ class Run:
                 check(rest.lower() in last[1]["reply"].lower(), "the reply says", last[1]["reply"])
             elif word == "memory":
                 self.check_memory(instance, rest)
+            elif word == "evidence":
+                facts = json.dumps(self.memory(instance))
+                check(json.dumps(rest)[1:-1] in facts, "no evidence", rest, "in", facts)
             elif word == "body":
                 wait_for("a message", lambda: any(s.messages for s in sessions), 5)
                 self.check_body(rest, sent, [m for s in sessions for m in s.messages][-1])
@@ -242,14 +251,16 @@ def main():
     tables = {"routes": [], "retry": [], "mailboxes": [], "peers": [],
               "access": ["client:127.0.0.0/8 relay"]}
     port = free_port(new_address())
+    own = new_address()
+    own = own, free_port(own)
     for run in runs:
-        run.prepare(tables, dns, port)
+        run.prepare(tables, dns, port, own)
     clocks = {"timeout-" + n: "%ds" % CLOCK for n in
               ("connect", "greeting", "helo", "mail", "rcpt", "data", "data-end", "block",
                "starttls", "tls")}
-    instance = Instance(settings=dict(clocks, **{"timeout-quit": "1s", "smtp-port": port, "dnssec": "no",
+    instance = Instance(settings=dict(clocks, **{"timeout-quit": "1s", "smtp-port": port, "dnssec": "no", "timeout-slow": "2s",
                                                  "dns-servers": dns.setting, "timeout-dns": "5s"}),
-                        tables=tables, is_shared=True)
+                        tables=tables, is_shared=True, address=own[0], port=own[1])
     instance.start()
     lock = threading.Lock()
     bad = 0

@@ -9,11 +9,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "deliver/peers.h"
+#include "deliver/peers_file.h"
 
 #define NOW 1800000000ULL
 #define DAY 86400
@@ -133,30 +134,196 @@ static int count(void *arg, const struct peers_card *c)
   return 0;
 }
 
+static void number(struct peers_news *n, unsigned int i)
+{
+  n->ip.bytes[0] = (unsigned char)(i >> 16);
+  n->ip.bytes[1] = (unsigned char)(i >> 8);
+  n->ip.bytes[2] = (unsigned char)i;
+}
+
+static double seconds(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* 100,000 peers stay, in less than 20 MB; tests/bench/peers shows the times */
 static void test_many(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
+  struct peers *p = fresh();
+  int found = 0, all = 0;
+  struct stat st;
+  double start;
+
+  (void)state;
+  start = seconds();
+  for (unsigned int i = 0; i < 100000; i++) {
+    number(&n, i);
+    peers_learn(p, &n, NOW + i);
+  }
+  print_message("# peers: learned 100000 cards, %.0f ns each\n", (seconds() - start) * 1e4);
+  start = seconds();
+  for (unsigned int i = 0; i < 100000; i++) {
+    number(&n, i);
+    found += holds(p, &n, NOW + i);
+  }
+  print_message("# peers: looked up 100000 cards, %.0f ns each\n", (seconds() - start) * 1e4);
+  start = seconds();
+  for (unsigned int i = 200000; i < 300000; i++) {
+    number(&n, i);
+    found += holds(p, &n, NOW);
+  }
+  print_message("# peers: looked up 100000 strangers, %.0f ns each\n", (seconds() - start) * 1e4);
+  assert_in_range(found, 99900, 100000);
+  assert_int_equal(fstatat(dir, "peers", &st, 0), 0);
+  assert_true(st.st_size <= 20000000);
+  print_message("# peers: the file has %ld bytes\n", (long)st.st_size);
+  peers_each(p, count, &all);
+  assert_in_range(all, 99900, 100000);
+  assert_int_equal(peers_forget(p, "all", 3), all);
+  peers_close(p);
+}
+
+/* more than there is room for: the oldest go first */
+static void test_too_many(void **state)
 {
   struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
   struct peers *p = fresh();
   int found = 0, all = 0;
 
   (void)state;
-  for (unsigned int i = 0; i < 40000; i++) {
-    n.ip.bytes[0] = (unsigned char)(i >> 16);
-    n.ip.bytes[1] = (unsigned char)(i >> 8);
-    n.ip.bytes[2] = (unsigned char)i;
+  for (unsigned int i = 0; i < 300000; i++) {
+    number(&n, i);
     peers_learn(p, &n, NOW + i);
-    assert_true(holds(p, &n, NOW + i));
   }
-  for (unsigned int i = 39000; i < 40000; i++) {
-    n.ip.bytes[0] = (unsigned char)(i >> 16);
-    n.ip.bytes[1] = (unsigned char)(i >> 8);
-    n.ip.bytes[2] = (unsigned char)i;
+  for (unsigned int i = 299000; i < 300000; i++) {
+    number(&n, i);
     found += holds(p, &n, NOW + i);
   }
-  assert_true(found > 990); /* the oldest go first */
+  assert_true(found > 990);
   peers_each(p, count, &all);
-  assert_in_range(all, 12000, 16384);
-  assert_int_equal(peers_forget(p, "all", 3), all);
+  assert_in_range(all, 120000, PEERS_CARDS);
+  peers_close(p);
+}
+
+/* what taught it is kept in words, with the time it was first seen */
+static void test_evidence(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E7 550 550 Huh? \x01");
+  struct peers *p = fresh();
+  struct peers_evidence e;
+  struct peers_card c;
+
+  (void)state;
+  peers_learn(p, &n, NOW);
+  peers_learn(p, &n, NOW + 9);
+  peers_card(p, &n.ip, 25, &c);
+  peers_evidence(p, &c, FACT_HELO_ONLY, &e);
+  assert_string_equal(e.text, "550 Huh? ?");
+  assert_int_equal(e.since, NOW);
+  assert_int_equal(peers_note(&c, FACT_HELO_ONLY)->last, NOW + 9);
+  assert_int_equal(peers_note(&c, FACT_HELO_ONLY)->count, 2);
+  peers_evidence(p, &c, FACT_DOWN, &e);
+  assert_string_equal(e.text, "");
+  peers_unlearn(p, &n);
+  peers_learn(p, &n, NOW + 20);
+  peers_evidence(p, &c, FACT_HELO_ONLY, &e);
+  assert_int_equal(e.since, NOW + 20);
+  peers_close(p);
+}
+
+/* when a fact's time is over one message tries without it; others wait for what it finds */
+static void test_one_tries(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
+  struct peers *p = fresh();
+  uint64_t later = NOW + DAY + 5;
+
+  (void)state;
+  assert_int_equal(peers_probation(p, &n, NOW), 0);
+  peers_learn(p, &n, NOW);
+  assert_int_equal(peers_probation(p, &n, NOW + 5), 0);
+  assert_false(holds(p, &n, later));
+  assert_int_equal(peers_probation(p, &n, later), 1);
+  assert_true(holds(p, &n, later + 1));
+  assert_int_equal(peers_probation(p, &n, later + 1), 0);
+  assert_int_equal(peers_learn(p, &n, later + 10), later + 10 + 2 * DAY); /* proved again */
+  later += 3 * DAY;
+  assert_int_equal(peers_probation(p, &n, later), 1);
+  assert_false(holds(p, &n, later + 901)); /* it was never heard of again: the next one tries */
+  assert_int_equal(peers_unlearn(p, &n), 1);
+  assert_int_equal(peers_learn(p, &n, later), later + DAY);
+  peers_close(p);
+}
+
+/* A5: three closes in a row make a peer that is down, for a quarter of an hour; other hits
+ * in between begin a new row */
+static void test_closes(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_SOFT_HIT, "A5"), down = n;
+  struct peers_news other = news("192.0.2.1", 25, FACT_SOFT_HIT, "B3 421");
+  struct peers *p = fresh();
+
+  (void)state;
+  down.fact = FACT_DOWN;
+  peers_learn(p, &n, NOW);
+  peers_learn(p, &n, NOW + 1);
+  peers_learn(p, &other, NOW + 2);
+  peers_learn(p, &n, NOW + 3);
+  peers_learn(p, &n, NOW + 4);
+  assert_false(holds(p, &down, NOW + 4));
+  peers_learn(p, &n, NOW + 5);
+  assert_true(holds(p, &down, NOW + 5));
+  assert_false(holds(p, &down, NOW + 5 + 900));
+  peers_close(p);
+}
+
+/* a damaged card is an empty one */
+static void test_damaged(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
+  struct peers *p = fresh();
+  static char all[128 + PEERS_CARDS * 128];
+  int fd = openat(dir, "peers", O_RDWR);
+
+  (void)state;
+  peers_learn(p, &n, NOW);
+  assert_int_equal(pread(fd, all, sizeof all, 0), sizeof all);
+  for (size_t i = 128; i < sizeof all; i += 128)
+    if (all[i]) {
+      all[i + 40] ^= 1;
+      assert_int_equal(pwrite(fd, all + i, 128, (off_t)i), 128);
+    }
+  assert_false(holds(p, &n, NOW));
+  peers_learn(p, &n, NOW);
+  assert_true(holds(p, &n, NOW));
+  close(fd);
+  peers_close(p);
+}
+
+static void test_rcptmax(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_RCPT_MAX, "X26 452 452 too many"), back;
+  char fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
+  struct peers *p = fresh();
+  struct peers_card c;
+
+  (void)state;
+  n.value = 20;
+  peers_news_format(&n, fact, evidence);
+  assert_string_equal(fact, "rcptmax=20");
+  assert_string_equal(evidence, "X26 452 452 too many");
+  assert_int_equal(peers_news_fact(fact, strlen(fact), &back), 0);
+  assert_int_equal(back.value, 20);
+  assert_int_equal(peers_news_fact("helo-only=2", 11, &back), -1);
+  assert_int_equal(peers_news_fact("rcptmax=", 8, &back), -1);
+  assert_int_equal(peers_news_fact("rcptmax=99999", 13, &back), -1);
+  peers_learn(p, &n, NOW);
+  peers_card(p, &n.ip, 25, &c);
+  assert_int_equal(c.rcpt_max, 20);
   peers_close(p);
 }
 
@@ -200,7 +367,7 @@ static void write_file(const char *s, size_t len)
 /* a lost or malformed file is an empty one */
 static void test_malformed(void **state)
 {
-  static char big[4 << 20];
+  static char big[20 << 20];
   struct peers_news n = news("192.0.2.1", 25, FACT_DOWN, "A1");
   struct peers *p;
   int all = 0;
@@ -208,7 +375,7 @@ static void test_malformed(void **state)
   (void)state;
   write_file("", 0);
   assert_null(peers_read(dir));
-  write_file("heloise-peers 1\n", 16);
+  write_file("heloise-peers 2\n", 16);
   assert_null(peers_read(dir));
   p = peers_open(dir);
   assert_non_null(p);
@@ -221,8 +388,8 @@ static void test_malformed(void **state)
   assert_non_null(p);
   peers_close(p);
   memset(big, 0xff, sizeof big); /* the right length and head, nonsense within */
-  memcpy(big, "heloise-peers 1\n", 16);
-  write_file(big, (1 + 16384) * sizeof(struct peers_card));
+  memcpy(big, "heloise-peers 2\n", 16);
+  write_file(big, 128 + PEERS_CARDS * 128 + PEERS_TEXTS * 96);
   p = peers_read(dir);
   assert_non_null(p);
   peers_each(p, count, &all);
@@ -253,7 +420,7 @@ static void test_fork(void **state)
 
 static void test_news(void **state)
 {
-  static const char *const bad[] = {"", " ", "e9", "TOOLONG", "E9 ", "E9 x", "E9 1000", "E9 5 5",
+  static const char *const bad[] = {"", " ", "e9", "TOOLONG", "E9 ", "E9 x", "E9 1000", "E9x 5", "9E",
                                     "E 9"};
   struct peers_news n;
 
@@ -296,7 +463,10 @@ int main(void)
     cmocka_unit_test(test_full_card), cmocka_unit_test(test_many),
     cmocka_unit_test(test_forget),    cmocka_unit_test(test_malformed),
     cmocka_unit_test(test_fork),      cmocka_unit_test(test_news),
-    cmocka_unit_test(test_connect_hang),
+    cmocka_unit_test(test_connect_hang), cmocka_unit_test(test_too_many),
+    cmocka_unit_test(test_evidence),  cmocka_unit_test(test_one_tries),
+    cmocka_unit_test(test_closes),    cmocka_unit_test(test_damaged),
+    cmocka_unit_test(test_rcptmax),
   };
 
   return cmocka_run_group_tests_name("peers", tests, set_up, tear_down);

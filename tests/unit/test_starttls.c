@@ -3,7 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -98,7 +101,6 @@ static void start(size_t i)
   settings.tls_history = cases[i].is_warn ? "warn" : "defer";
   for (size_t k = 0; k < 2; k++)
     s.card.note[k] = (struct peers_note){.fact = (uint8_t)cases[i].known[k].fact,
-                                         .since = NOW - cases[i].known[k].ago,
                                          .last = NOW - cases[i].known[k].ago,
                                          .until = NOW + (uint32_t)cases[i].known[k].left};
 }
@@ -114,6 +116,36 @@ static void test_prepare(void **state)
       fail_msg("%s: facts %x, off %x, by card %d", cases[i].what, s.facts, s.off,
                s.is_tls_off_by_card);
   }
+}
+
+/* a failure counts from when it was first seen, not from the last one */
+static void test_failing_since(void **state)
+{
+  char place[] = "/tmp/test-starttls-XXXXXX";
+  struct peers_news n = {.port = 25, .fact = FACT_TLS_MISSING, .row = "T2"};
+  int dir = open(mkdtemp(place), O_RDONLY | O_DIRECTORY);
+  struct peers *p = peers_open(dir);
+
+  (void)state;
+  assert_non_null(p);
+  assert_int_equal(ip_parse("192.0.2.1", 9, &n.ip), 0);
+  start(0);
+  given.peers = p;
+  peers_learn(p, &n, NOW - 700);
+  peers_learn(p, &n, NOW - 60);
+  n.fact = FACT_TLS_SEEN;
+  peers_learn(p, &n, NOW - DAY);
+  peers_card(p, &n.ip, n.port, &s.card);
+  starttls_prepare(&s);
+  assert_int_equal(s.facts, 0);
+  s.attempt->now = NOW - 200;
+  starttls_prepare(&s);
+  assert_int_equal(s.facts, GUARDED);
+  given.peers = NULL;
+  peers_close(p);
+  unlinkat(dir, "peers", 0);
+  close(dir);
+  rmdir(place);
 }
 
 static void test_offer(void **state)
@@ -141,7 +173,8 @@ static void test_offer(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_prepare), cmocka_unit_test(test_offer)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_prepare), cmocka_unit_test(test_failing_since),
+                                     cmocka_unit_test(test_offer)};
 
   return cmocka_run_group_tests_name("starttls", tests, NULL, NULL);
 }

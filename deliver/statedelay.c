@@ -1,0 +1,191 @@
+/* statedelay.c - replies that say when to come back
+ *
+ *   delay = [ word ] ( number unit *( [","] ["and"] number unit ) / [H]H:MM:SS / MM:SS )
+ *
+ * Pure; runs in attempts. The text is hostile. A delay counts when the words before it say that
+ * it is one ("try again in", "greylisted for", "retry after"), or, for a number with a unit, when
+ * some word of the text speaks of waiting. Numbers without either are left alone: limits, ports,
+ * rates ("5 connections per 60 seconds"). */
+#include "deliver/statedelay.h"
+
+#include <string.h>
+
+#define LEADS 40 /* bytes before a delay that are looked at */
+
+static const struct {
+  const char *word;
+  uint32_t seconds;
+} units[] = {
+  {"s", 1},       {"sec", 1},      {"secs", 1},    {"second", 1},  {"seconds", 1},
+  {"m", 60},      {"min", 60},     {"mins", 60},   {"minute", 60}, {"minutes", 60},
+  {"h", 3600},    {"hr", 3600},    {"hrs", 3600},  {"hour", 3600}, {"hours", 3600},
+  {"d", 86400},   {"day", 86400},  {"days", 86400},
+};
+
+/* what must stand before it */
+static const char *const leads[] = {"in", "after", "for", "within", "least", "wait", "another",
+                                    "about", "approximately", "next", "again", "delay", "remaining",
+                                    "left", "time", "retry", "until", "expires", "later"};
+
+/* what the text must be about */
+static const char *const topics[] = {"again", "retry", "re-try", "greylist", "graylist", "grey list",
+                                     "gray list", "grey-list", "gray-list", "come back", "wait", "later",
+                                     "resend", "reconnect", "delay"};
+
+static int is_digit(char c)
+{
+  return c >= '0' && c <= '9';
+}
+
+static char lower(char c)
+{
+  return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+static int is_letter(char c)
+{
+  return lower(c) >= 'a' && lower(c) <= 'z';
+}
+
+static int is_same(const char *s, const char *word, size_t len)
+{
+  for (size_t i = 0; i < len; i++)
+    if (lower(s[i]) != word[i])
+      return 0;
+  return 1;
+}
+
+/* whether the word occurs in the text */
+static int has(const char *s, size_t len, const char *word)
+{
+  size_t n = strlen(word);
+
+  for (size_t i = 0; i + n <= len; i++)
+    if (is_same(s + i, word, n))
+      return 1;
+  return 0;
+}
+
+static int is_about_waiting(const char *s, size_t len)
+{
+  for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+    if (has(s, len, topics[i]))
+      return 1;
+  return 0;
+}
+
+/* whether the last word before `at` leads to a delay; signs between them do not count */
+static int is_led(const char *s, size_t at)
+{
+  size_t end = at, start;
+
+  while (end > 0 && at - end < LEADS && !is_letter(s[end - 1]) && !is_digit(s[end - 1]))
+    end--;
+  for (start = end; start > 0 && is_letter(s[start - 1]); start--)
+    ;
+  for (size_t i = 0; i < sizeof leads / sizeof *leads; i++)
+    if (strlen(leads[i]) == end - start && is_same(s + start, leads[i], end - start))
+      return 1;
+  return 0;
+}
+
+/* digits at *at; 0, or -1: none, or too many */
+static int number(const char *s, size_t len, size_t *at, uint64_t *n)
+{
+  size_t from = *at;
+
+  for (*n = 0; *at < len && is_digit(s[*at]) && *at - from < 8; ++*at)
+    *n = *n * 10 + (uint64_t)(s[*at] - '0');
+  return *at > from && (*at == len || !is_digit(s[*at])) ? 0 : -1;
+}
+
+/* "seconds" at *at, after spaces or a hyphen: how many seconds it has, 0 when it is no unit */
+static uint32_t unit(const char *s, size_t len, size_t *at)
+{
+  size_t from = *at, end;
+
+  while (from < len && (s[from] == ' ' || s[from] == '-' || s[from] == '(') && from - *at < 2)
+    from++;
+  for (end = from; end < len && is_letter(s[end]); end++)
+    ;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strlen(units[i].word) == end - from && is_same(s + from, units[i].word, end - from)) {
+      *at = end;
+      return units[i].seconds;
+    }
+  return 0;
+}
+
+/* "00:05:00" or "04:59" at `at`, whose first number has been read: seconds, 0 when it is none */
+static uint64_t clock_time(const char *s, size_t len, size_t *at, uint64_t first)
+{
+  uint64_t part, total = first;
+  size_t parts = 1, i = *at;
+
+  while (parts < 3 && i + 2 < len && s[i] == ':' && is_digit(s[i + 1]) && is_digit(s[i + 2])) {
+    i++;
+    if (number(s, len, &i, &part) != 0 || part > 59)
+      return 0;
+    total = total * 60 + part;
+    parts++;
+  }
+  if (parts < 2 || (i < len && s[i] == ':'))
+    return 0;
+  *at = i;
+  return total;
+}
+
+/* "1 hour, 5 minutes and 3 seconds" at *at: seconds, 0 when it is none */
+static uint64_t sum_of_units(const char *s, size_t len, size_t *at, uint64_t first)
+{
+  uint64_t total = 0, n = first;
+
+  for (;;) {
+    uint32_t each = unit(s, len, at);
+    size_t next;
+    if (each == 0)
+      return total;
+    total += n * each;
+    for (next = *at; next < len && (s[next] == ' ' || s[next] == ','); next++)
+      ;
+    if (next + 4 <= len && is_same(s + next, "and ", 4))
+      next += 4;
+    if (number(s, len, &next, &n) != 0)
+      return total;
+    *at = next;
+  }
+}
+
+/* "60 seconds" of a rate: "per 60 seconds", "5/60 seconds" */
+static int is_part_of_more(const char *s, size_t at)
+{
+  return at > 0 && (is_letter(s[at - 1]) || strchr("./:-_@#", s[at - 1]));
+}
+
+uint64_t statedelay_find(const char *text, size_t len)
+{
+  int waits = is_about_waiting(text, len);
+  size_t at = 0;
+
+  while (waits && at < len) {
+    size_t from = at, end;
+    uint64_t n, delay;
+    if (!is_digit(text[at])) {
+      at++;
+      continue;
+    }
+    if (number(text, len, &at, &n) != 0) {
+      while (at < len && is_digit(text[at]))
+        at++;
+      continue;
+    }
+    end = at;
+    delay = clock_time(text, len, &end, n);
+    if (delay == 0)
+      delay = sum_of_units(text, len, &end, n);
+    if (delay > 0 && delay <= STATEDELAY_MOST && !is_part_of_more(text, from) && is_led(text, from))
+      return delay;
+    at = end;
+  }
+  return 0;
+}
