@@ -427,6 +427,8 @@ int attempt_run(const struct attempt_given *g)
     log_failed("deliver", g->id, why);
     return 1;
   }
+  if (settings.transcript_keep > 0)
+    spoken_start(&a.spoken, g->report);
   deliver(&a);
-  return report_ended(g->report) == 0 ? 0 : 1;
+  return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
 }

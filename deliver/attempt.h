@@ -15,6 +15,7 @@
 #include "common/verdict.h"
 #include "deliver/ladder.h"
 #include "deliver/peers.h"
+#include "deliver/spoken.h"
 #include "queue/envelope.h"
 #include "resolve/ask.h"
 
@@ -60,6 +61,7 @@ struct attempt {
   struct recipient *recipient;
   uint64_t now;
   unsigned int addresses, sessions; /* tried so far */
+  struct spoken spoken;             /* what was said to the peers and by them */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 

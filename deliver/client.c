@@ -158,7 +158,9 @@ static enum saw connect_to(struct session *s)
   s->transactions = 0;
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501);
   reply_start(&s->reply);
+  spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
+  spoken_over(s->conn.spoken, saw);
   if (saw == SAW_REPLY && conn_local(&s->conn, &own) == 0) {
     char text[IP_TEXT];
     ip_format(text, &own);
@@ -423,6 +425,7 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->attempt = a;
   s->target = t;
   s->conn.fd = -1;
+  s->conn.spoken = &a->spoken;
   s->facts = 0;
   s->connections = 0;
   s->greeting_row = s->mail_row = NULL;

@@ -74,3 +74,22 @@ int report_ended(int sock)
   wire_start(&o, WIRE_ENDED);
   return chan_send_blocking(sock, &o, -1);
 }
+
+int report_spoken(int sock, const stralloc *lines)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_SPOKEN);
+  wire_bytes(&o, lines->s, lines->len);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_ended_with(int sock, const stralloc *lines)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_ENDED);
+  if (lines->len > 0)
+    wire_bytes(&o, lines->s, lines->len);
+  return chan_send_blocking(sock, &o, -1);
+}

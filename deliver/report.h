@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stralloc.h>
 
 #include "common/ip.h"
 #include "common/verdict.h"
@@ -30,5 +31,8 @@ int report_step(int sock, const struct report_step *s);
 int report_learned(int sock, const struct peers_news *n);
 int report_unlearned(int sock, const struct peers_news *n);
 int report_ended(int sock);
+/* what was said, as lines of queue/dialogue.h; with the last of it the attempt has ended */
+int report_spoken(int sock, const stralloc *lines);
+int report_ended_with(int sock, const stralloc *lines);
 
 #endif

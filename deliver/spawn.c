@@ -23,6 +23,7 @@
 #include "common/verdict.h"
 #include "deliver/attempt.h"
 #include "deliver/peers.h"
+#include "queue/dialogue.h"
 
 #define NEWS_EACH 64               /* facts one attempt may report */
 #define STOP_WAIT 2500             /* ms for attempts to finish when asked to end */
@@ -37,6 +38,7 @@ struct job {
   uint64_t number;
   unsigned int news;
   int has_ended; /* it said so */
+  stralloc spoken; /* what it said last; bound: ENDED's */
   char id[ENVELOPE_ID_MAX + 1];
   char nexthop[HOP_HOST_MAX + 32];
 };
@@ -108,13 +110,15 @@ static void tell(const struct wire_out *o)
   }
 }
 
-static void finished(uint64_t number, const char *why)
+static void finished(uint64_t number, const char *why, const stralloc *spoken)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_FINISHED);
   wire_num(&o, number);
   wire_str(&o, why);
+  if (spoken && spoken->len > 0)
+    wire_bytes(&o, spoken->s, spoken->len);
   tell(&o);
 }
 
@@ -122,6 +126,7 @@ static void finished(uint64_t number, const char *why)
 
 static void over(struct job *j)
 {
+  stralloc_free(&j->spoken);
   unlink_job(j);
   link_job(&idle, j);
   if (is_stopping && !running)
@@ -147,7 +152,7 @@ static void reap(struct job *j, const char *fault)
     how[0] = 0;
   if (how[0])
     log_attempt_died(j->id, j->nexthop, how);
-  finished(j->number, how[0] ? how : "reported");
+  finished(j->number, how[0] ? how : "reported", &j->spoken);
   over(j);
 }
 
@@ -223,6 +228,17 @@ static int on_news(struct job *j, const struct wire_msg *m)
   return 0;
 }
 
+static int on_spoken(struct job *j, const struct wire_msg *m)
+{
+  if (dialogue_check(m->f[0].s, m->f[0].len) != 0)
+    return -1;
+  if (m->type == WIRE_SPOKEN)
+    relay(j, WIRE_DIALOGUE, m);
+  else if (!stralloc_copyb(&j->spoken, m->f[0].s, m->f[0].len))
+    j->spoken.len = 0;
+  return 0;
+}
+
 static int on_report(struct chan *c, struct wire_msg *m, const char **why)
 {
   struct job *j = c->owner;
@@ -237,9 +253,11 @@ static int on_report(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_LEARNED:
   case WIRE_UNLEARNED:
     return on_news(j, m);
+  case WIRE_SPOKEN:
+    return on_spoken(j, m);
   default: /* WIRE_ENDED */
     j->has_ended = 1;
-    return 0;
+    return m->n > 0 ? on_spoken(j, m) : 0;
   }
 }
 
@@ -347,7 +365,7 @@ static void start(struct attempt_given *g, uint64_t number)
   struct job *j = is_stopping ? NULL : new_job();
 
   if (!j) {
-    finished(number, is_stopping ? "shutting down" : "out of memory");
+    finished(number, is_stopping ? "shutting down" : "out of memory", NULL);
     return;
   }
   j->number = number;
@@ -359,7 +377,7 @@ static void start(struct attempt_given *g, uint64_t number)
   }
   log_failed("deliver", "start an attempt", strerror(errno));
   link_job(&idle, j);
-  finished(number, "no attempt could be started");
+  finished(number, "no attempt could be started", NULL);
 }
 
 /* ---- what the manager says */

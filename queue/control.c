@@ -24,6 +24,7 @@
 #include "queue/destination.h"
 #include "queue/inspect.h"
 #include "queue/spawners.h"
+#include "queue/transcript.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
@@ -297,6 +298,7 @@ static void remove_message(struct caller *c, int argc, const char *const *argv)
   if (w) {
     work_remove(w);
   } else if (store_remove(queue_fd, &m.name) == 0 || errno == ENOENT) {
+    transcript_left(queue_fd, argv[1]);
     waiting_drop(h);
   } else {
     complain(c, "heloise: the message's file cannot be removed\n", EXIT_IOERR);

@@ -29,7 +29,8 @@ struct inspect_view {
   void *arg;
 };
 
-/* runs "list [--json]", "show ID [--json]", "why ID [--json]". The exit code (verdict.h). */
+/* runs "list [--json]", "show ID [--transcript [N]] [--json]", "why ID [--json]". The exit code
+ * (verdict.h). */
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv);
 /* whether verb is one of them */
 int inspect_knows(const char *verb);

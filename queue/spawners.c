@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -20,6 +21,7 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "queue/dialogue.h"
 
 #define CHAINS 4096
 
@@ -177,6 +179,7 @@ static int launch(struct spawner *s, struct job *j)
   if (fd < 0)
     return -1;
   if (cat_ranges(&ranges, j) == 0) {
+    j->started = (uint64_t)time(NULL);
     wire_start(&o, WIRE_ATTEMPT);
     wire_num(&o, j->number);
     wire_str(&o, j->work->name.id);
@@ -291,10 +294,21 @@ static int on_step(struct job *j, const struct wire_msg *m, const char **why)
   return 0;
 }
 
+static int on_dialogue(struct job *j, const struct wire_msg *m, size_t i, const char **why)
+{
+  *why = "what was said is malformed";
+  if (dialogue_check(m->f[i].s, m->f[i].len) != 0)
+    return -1;
+  work_spoken(j, m->f[i].s, m->f[i].len);
+  return 0;
+}
+
 static int on_finished(struct job *j, const struct wire_msg *m, const char **why)
 {
   static stralloc outcome;
 
+  if (m->n > 2 && on_dialogue(j, m, 2, why) != 0)
+    return -1;
   *why = "FINISHED is malformed";
   if (wire_get_text(m, 1, 1000, &outcome) != 0)
     return -1;
@@ -339,6 +353,8 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
     return on_result(j, m, why);
   case WIRE_STEP:
     return on_step(j, m, why);
+  case WIRE_DIALOGUE:
+    return on_dialogue(j, m, 1, why);
   default: /* WIRE_FINISHED */
     return on_finished(j, m, why);
   }
