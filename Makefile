@@ -43,7 +43,7 @@ libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
 libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/spawners.c queue/reports.c queue/control.c \
                                $(INSPECT_SRC) $(STORE_SRC)
-libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
+libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
                                body conn spoken reply ehlo ladder report peers) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)

@@ -489,6 +489,22 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
   return RUNG_COUNT;
 }
 
+/* the message stays: its story shall say what was known of the peer */
+static void tell_card(const struct session *s)
+{
+  struct peers_news n = {.ip = s->target->ip, .port = s->target->port};
+
+  for (size_t i = 0; i < PEERS_FACTS_EACH; i++) {
+    const struct peers_note *note = &s->card.note[i];
+    if (note->fact == FACT_NONE || note->until <= s->attempt->now)
+      continue;
+    n.fact = (enum peers_fact)note->fact;
+    n.code = note->code;
+    snprintf(n.row, sizeof n.row, "%s", note->row);
+    report_knew(s->attempt->given->report, &n, note->until);
+  }
+}
+
 void client_try(struct session *s, struct attempt *a, const struct target *t)
 {
   enum ladder_rung rung = RUNG_CONNECT;
@@ -502,6 +518,8 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
   }
   if (s->end == DO_GO_ON)
     report_ended(a->given->report);
+  else
+    tell_card(s);
   quit(s);
   conn_close(&s->conn);
 }

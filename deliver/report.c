@@ -39,7 +39,7 @@ int report_step(int sock, const struct report_step *s)
   return chan_send_blocking(sock, &o, -1);
 }
 
-static int news(int sock, enum wire_type type, const struct peers_news *n)
+static int news(int sock, enum wire_type type, const struct peers_news *n, uint64_t until)
 {
   char address[IP_TEXT], evidence[PEERS_EVIDENCE + 8];
   struct wire_out o;
@@ -54,17 +54,24 @@ static int news(int sock, enum wire_type type, const struct peers_news *n)
   wire_num(&o, n->port);
   wire_str(&o, peers_fact_word(n->fact));
   wire_str(&o, evidence);
+  if (type == WIRE_KNEW)
+    wire_num(&o, until);
   return chan_send_blocking(sock, &o, -1);
 }
 
 int report_learned(int sock, const struct peers_news *n)
 {
-  return news(sock, WIRE_LEARNED, n);
+  return news(sock, WIRE_LEARNED, n, 0);
 }
 
 int report_unlearned(int sock, const struct peers_news *n)
 {
-  return news(sock, WIRE_UNLEARNED, n);
+  return news(sock, WIRE_UNLEARNED, n, 0);
+}
+
+int report_knew(int sock, const struct peers_news *n, uint64_t until)
+{
+  return news(sock, WIRE_KNEW, n, until);
 }
 
 int report_ended(int sock)

@@ -30,6 +30,8 @@ int report_said(int sock, const struct report_result *r);
 int report_step(int sock, const struct report_step *s);
 int report_learned(int sock, const struct peers_news *n);
 int report_unlearned(int sock, const struct peers_news *n);
+/* a fact that was known before, and until when */
+int report_knew(int sock, const struct peers_news *n, uint64_t until);
 int report_ended(int sock);
 /* what was said, as lines of queue/dialogue.h; with the last of it the attempt has ended */
 int report_spoken(int sock, const stralloc *lines);

@@ -24,6 +24,7 @@
 #include "deliver/attempt.h"
 #include "deliver/peers.h"
 #include "queue/dialogue.h"
+#include "queue/history.h"
 
 #define NEWS_EACH 64               /* facts one attempt may report */
 #define STOP_WAIT 2500             /* ms for attempts to finish when asked to end */
@@ -207,6 +208,37 @@ static int read_news(const struct wire_msg *m, struct peers_news *n)
   return 0;
 }
 
+/* for the message's story */
+static void noted(const struct job *j, const char *what, const struct peers_news *n,
+                  uint64_t until)
+{
+  char peer[IP_PORT_TEXT], evidence[PEERS_EVIDENCE + 8];
+  struct wire_out o;
+
+  ip_port_format(peer, &n->ip, n->port);
+  snprintf(evidence, sizeof evidence, n->code ? "%s %u" : "%s", n->row, (unsigned int)n->code);
+  wire_start(&o, WIRE_NOTED);
+  wire_num(&o, j->number);
+  wire_str(&o, what);
+  wire_str(&o, peer);
+  wire_str(&o, peers_fact_word(n->fact));
+  wire_num(&o, until);
+  wire_str(&o, evidence);
+  tell(&o);
+}
+
+static int on_knew(struct job *j, const struct wire_msg *m)
+{
+  struct peers_news n;
+  uint64_t until;
+
+  if (read_news(m, &n) != 0 || wire_get_num(m, 4, UINT32_MAX, &until) != 0)
+    return -1;
+  if (j->news++ < NEWS_EACH)
+    noted(j, HISTORY_KNOWN, &n, until);
+  return 0;
+}
+
 static int on_news(struct job *j, const struct wire_msg *m)
 {
   char peer[IP_PORT_TEXT], evidence[PEERS_EVIDENCE + 8];
@@ -219,12 +251,16 @@ static int on_news(struct job *j, const struct wire_msg *m)
   ip_port_format(peer, &n.ip, n.port);
   snprintf(evidence, sizeof evidence, n.code ? "%s %u" : "%s", n.row, (unsigned int)n.code);
   if (m->type == WIRE_LEARNED) {
+    uint64_t end = peers_learn(peers, &n, now());
     stralloc until = {0};
-    if (units_format_time(&until, peers_learn(peers, &n, now())) == 0 && stralloc_0(&until))
+    if (units_format_time(&until, end) == 0 && stralloc_0(&until))
       log_learned(peer, peers_fact_word(n.fact), until.s, evidence);
     free(until.s);
-  } else if (peers_unlearn(peers, &n))
+    noted(j, HISTORY_LEARNED, &n, end);
+  } else if (peers_unlearn(peers, &n)) {
     log_unlearned(peer, peers_fact_word(n.fact), evidence);
+    noted(j, HISTORY_UNLEARNED, &n, 0);
+  }
   return 0;
 }
 
@@ -253,6 +289,8 @@ static int on_report(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_LEARNED:
   case WIRE_UNLEARNED:
     return on_news(j, m);
+  case WIRE_KNEW:
+    return on_knew(j, m);
   case WIRE_SPOKEN:
     return on_spoken(j, m);
   default: /* WIRE_ENDED */

@@ -279,18 +279,19 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
   return 0;
 }
 
+/* STEP and NOTED: five fields of text after the job */
 static int on_step(struct job *j, const struct wire_msg *m, const char **why)
 {
   static stralloc text[5]; /* bound: 4 KiB, wire.def */
   const char *field[5];
 
-  *why = "STEP is malformed";
+  *why = "STEP or NOTED is malformed";
   for (size_t i = 0; i < 5; i++) {
     if (wire_get_text(m, i + 1, 4096, &text[i]) != 0)
       return -1;
     field[i] = text[i].s;
   }
-  work_step(j, field);
+  (m->type == WIRE_NOTED ? work_noted : work_step)(j, field);
   return 0;
 }
 
@@ -352,6 +353,7 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_RESULT:
     return on_result(j, m, why);
   case WIRE_STEP:
+  case WIRE_NOTED:
     return on_step(j, m, why);
   case WIRE_DIALOGUE:
     return on_dialogue(j, m, 1, why);

@@ -247,6 +247,12 @@ void work_step(struct job *j, const char *const field[5])
     story(j, 's', field, 5);
 }
 
+void work_noted(struct job *j, const char *const field[5])
+{
+  if (j->steps++ < JOB_STEPS_MAX)
+    story(j, 'l', field, 5);
+}
+
 /* how many recipients are not finished for good */
 static size_t unfinished(const struct work *w)
 {

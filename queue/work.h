@@ -74,6 +74,8 @@ struct result {
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
+/* what is remembered of a peer: the fields of a history line */
+void work_noted(struct job *j, const char *const field[5]);
 /* lines of what was said in the attempt (dialogue.h) */
 void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
