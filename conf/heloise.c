@@ -15,6 +15,7 @@
 #include "conf/run.h"
 #include "conf/status.h"
 #include "deliver/peers_command.h"
+#include "deliver/probe.h"
 #include "queue/command.h"
 
 static int check(const struct instance *i, int argc, char **argv)
@@ -50,6 +51,8 @@ static const struct command {
   {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
   {"queue", queue_command, "list | show ID | why ID | retry ... | remove ID",
    "look at and work on waiting mail", 0},
+  {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
+   "greet another host as mail would, and say what it saw", 0},
   {"peers", peers_command, "list | show HOST | forget HOST",
    "what was learned about other hosts", 0},
 };

@@ -62,6 +62,7 @@ struct attempt {
   uint64_t now;
   unsigned int addresses, sessions; /* tried so far */
   struct spoken spoken;             /* what was said to the peers and by them */
+  int is_probe;                     /* the ladder is climbed, no mail is sent */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 

@@ -344,6 +344,8 @@ static void prove_greeting(struct session *s)
 
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
+  static const struct ladder_row probed = {.number = "R6", .rung = RUNG_READY, .then = DO_NEXT};
+
   if (how == DO_READY)
     take_offer(s);
   else
@@ -352,6 +354,9 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
     forget_helo(s);
   prove_greeting(s);
   s->greeting = rung == RUNG_HELO || rung == RUNG_RSET ? RUNG_EHLO : rung;
+  s->reached = rung;
+  if (s->attempt->is_probe)
+    return &probed;
   return transaction_run(s);
 }
 
@@ -428,6 +433,7 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->conn.spoken = &a->spoken;
   s->facts = 0;
   s->connections = 0;
+  s->reached = RUNG_COUNT;
   s->greeting_row = s->mail_row = NULL;
   s->noted = FACT_NONE;
   s->status[0] = 0;

@@ -28,6 +28,7 @@ struct session {
   uint64_t transactions; /* on this connection */
   enum saw saw;          /* last */
   enum peers_fact noted; /* last: what is said often is told once */
+  enum ladder_rung reached; /* the rung whose greeting was taken; RUNG_COUNT: none */
   /* how it ended */
   enum ladder_do end;    /* DO_NEXT, DO_DROP_WORSE, DO_STOP, DO_LOST; DO_GO_ON: all is settled */
   enum ladder_final final;

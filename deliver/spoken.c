@@ -77,6 +77,8 @@ static void add(struct spoken *s, char who, const char *line, size_t len)
   }
   s->session += s->text.len - before;
   s->all += s->text.len - before;
+  if (s->live)
+    s->live(s->text.s + before, s->text.len - before);
   pass_on(s);
 }
 

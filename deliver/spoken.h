@@ -21,6 +21,7 @@
 
 struct spoken {
   int is_on;
+  void (*live)(const char *line, size_t len); /* gets each line at once; NULL: nobody */
   int sock;        /* of REPORT: where lines go when there are many; -1: they all stay here */
   uint64_t start;  /* conn_clock() */
   stralloc text;   /* lines not passed on yet; bound: SPOKEN_ALL */
