@@ -8,7 +8,7 @@
 
 #define TEXT_MAX 400 /* fits one reply line with its codes */
 
-static const char *const keys[ACCESS_KEYS] = {"client", "host", "helo", "sender", "rcpt"};
+static const char *const keys[ACCESS_KEYS] = {"client", "helo", "sender", "rcpt"};
 
 static const struct {
   const char *word;

@@ -1,6 +1,6 @@
 /* access.h - values of table `access`
  *
- * Pure. Keys: client:CIDR, host:NAME, helo:NAME, sender:ADDR, rcpt:ADDR. */
+ * Pure. Keys: client:CIDR, helo:NAME, sender:ADDR, rcpt:ADDR. */
 #ifndef COMMON_ACCESS_H
 #define COMMON_ACCESS_H
 
@@ -9,7 +9,7 @@
 #include "common/hello.h"
 
 enum access_action { ACCESS_NONE, ACCESS_ACCEPT, ACCESS_RELAY, ACCESS_REJECT, ACCESS_DEFER };
-enum access_key { ACCESS_CLIENT, ACCESS_HOST, ACCESS_HELO, ACCESS_SENDER, ACCESS_RCPT, ACCESS_KEYS };
+enum access_key { ACCESS_CLIENT, ACCESS_HELO, ACCESS_SENDER, ACCESS_RCPT, ACCESS_KEYS };
 
 struct access_rule {
   enum access_action action;
@@ -19,7 +19,7 @@ struct access_rule {
   enum hello_policy helo_policy;
 };
 
-/* "client", "host", ... ; the prefix of a key up to its colon. 0, or -1 */
+/* "client", "helo", ... ; the prefix of a key up to its colon. 0, or -1 */
 int access_key_read(const char *s, size_t len, enum access_key *key);
 /* parses a value for a key of that kind (relay is not legal on helo: and sender:).
  * 0, or -1 with *why: what was expected. */

@@ -378,17 +378,3 @@ int address_unxtext(const char *s, size_t len, stralloc *out)
   }
   return 0;
 }
-
-int address_to_xtext(stralloc *out, const char *s, size_t len)
-{
-  static const char digits[] = "0123456789ABCDEF";
-
-  for (size_t i = 0; i < len; i++) {
-    unsigned char c = (unsigned char)s[i];
-    char coded[3] = {'+', digits[c >> 4], digits[c & 15]};
-    int plain = c >= 33 && c <= 126 && c != '+' && c != '=';
-    if (!(plain ? stralloc_append(out, s + i) : stralloc_catb(out, coded, 3)))
-      return -1;
-  }
-  return 0;
-}

@@ -36,7 +36,5 @@ int address_parse(const char *s, size_t len, int allow_null, struct address *a, 
  * but NUL; -1 when illegal) */
 int address_is_xtext(const char *s, size_t len);
 int address_unxtext(const char *s, size_t len, stralloc *out);
-/* appends s as xtext: 0, or -1 (ENOMEM) */
-int address_to_xtext(stralloc *out, const char *s, size_t len);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/settings.h"
@@ -68,10 +69,28 @@ static enum verdict system_user(const char *name, char *room, struct passwd *ent
   return V_TEMP;
 }
 
+/* V_PERM: an account that can never get mail, as those of services */
+static enum verdict check_home(const struct passwd *pw, const char **why)
+{
+  struct stat st;
+
+  if (stat(pw->pw_dir, &st) == 0)
+    return S_ISDIR(st.st_mode) && st.st_uid == pw->pw_uid ? V_OK : V_PERM;
+  if (errno == ENOENT || errno == ENOTDIR)
+    return V_PERM;
+  *why = "the home directory cannot be looked at";
+  return errno == EACCES ? V_OK : V_TEMP; /* EACCES: not for this user to see */
+}
+
 static enum verdict take_user(const struct passwd *pw, struct localuser *u, const char **why)
 {
+  enum verdict v;
+
   if (pw->pw_uid == 0)
     return rule_for_root(u, why);
+  v = check_home(pw, why);
+  if (v != V_OK)
+    return v;
   *why = "out of memory";
   if (set_text(&u->home, pw->pw_dir, strlen(pw->pw_dir)) != 0)
     return V_TEMP;

@@ -2,7 +2,8 @@
  *
  * The same answer for heloise-auth (at RCPT) and heloise-local (at delivery). In this
  * order: table aliases, table mailboxes, the rule for postmaster and root, the system's
- * users (privileged instances only). Lower case is tried where the local part as given
+ * users (privileged instances only; those whose home is missing, no directory or another
+ * user's are nobody: they could never get mail). Lower case is tried where the local part as given
  * is not known. User id 0 is never a mailbox: such users get the rule for root. */
 #ifndef COMMON_LOCALUSER_H
 #define COMMON_LOCALUSER_H
@@ -34,8 +35,8 @@ enum localuser_flags {
   LOCALUSER_NO_ALIAS = 2    /* the alias was followed and named itself: what else is there? */
 };
 
-/* V_OK: u->kind is not LOCALUSER_UNKNOWN. V_PERM: nobody. V_TEMP: the user database or
- * memory failed, with *why. u is reused; free with localuser_free(). */
+/* V_OK: u->kind is not LOCALUSER_UNKNOWN. V_PERM: nobody. V_TEMP: the user database, a
+ * home or memory failed, with *why. u is reused; free with localuser_free(). */
 enum verdict localuser_find(const struct table *t, const char *local, size_t len, int flags,
                             struct localuser *u, const char **why);
 void localuser_free(struct localuser *u);

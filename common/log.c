@@ -5,7 +5,6 @@
 #include "common/log.h"
 
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,33 +56,10 @@ static int takes_line(void)
   return !is_pipe || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
 }
 
-static void write_line(stralloc *line)
-{
-  static unsigned long lost;
-  char note[64];
-  ssize_t ignored;
-
-  if (line->len > LINE_MAX_BYTES) {
-    line->len = LINE_MAX_BYTES;
-    line->s[line->len - 1] = '\n';
-  }
-  if (!takes_line()) {
-    lost++;
-    return;
-  }
-  if (lost > 0) {
-    ignored = write(2, note, (size_t)snprintf(note, sizeof note, "log_lost lines=%lu\n", lost));
-    lost = 0;
-    if (!takes_line())
-      return;
-  }
-  ignored = write(2, line->s, line->len);
-  (void)ignored; /* nor must a log that cannot be written */
-}
-
-void log_write(const char *event, const struct log_field *f, size_t n)
+static void write_line(const char *event, const struct log_field *f, size_t n)
 {
   static stralloc line; /* bound: six values of VALUE_MAX, escaped */
+  ssize_t ignored;
 
   if (!stralloc_copys(&line, event))
     return;
@@ -96,6 +72,28 @@ void log_write(const char *event, const struct log_field *f, size_t n)
         !stralloc_cats(&line, quotes ? "\"" : ""))
       return;
   }
-  if (stralloc_cats(&line, "\n"))
-    write_line(&line);
+  if (!stralloc_cats(&line, "\n"))
+    return;
+  if (line.len > LINE_MAX_BYTES) {
+    line.len = LINE_MAX_BYTES;
+    line.s[line.len - 1] = '\n';
+  }
+  ignored = write(2, line.s, line.len);
+  (void)ignored; /* a log that cannot be written must not stop mail either */
+}
+
+void log_write(const char *event, const struct log_field *f, size_t n)
+{
+  static uint64_t lost;
+  int is_taken = takes_line();
+
+  if (is_taken && lost > 0) {
+    write_line("lost", &(struct log_field){"lines", log_num(lost)}, 1); /* as log_lost() */
+    lost = 0;
+    is_taken = takes_line();
+  }
+  if (is_taken)
+    write_line(event, f, n);
+  else
+    lost++;
 }

@@ -25,6 +25,28 @@ static int is_number(const char *s, size_t len)
   return len > 0;
 }
 
+static int parse_tls(const char *s, size_t len, enum peer_tls *tls)
+{
+  static const char *const words[] = {[PEER_TLS_NONE] = "none", [PEER_TLS_MAY] = "may",
+                                      [PEER_TLS_ENCRYPT] = "encrypt", [PEER_TLS_VERIFY] = "verify"};
+
+  for (size_t i = PEER_TLS_NONE; i < sizeof words / sizeof *words; i++)
+    if (is_word(s, len, words[i])) {
+      *tls = (enum peer_tls)i;
+      return 0;
+    }
+  return -1;
+}
+
+/* without EHLO there is no STARTTLS */
+static int is_contradiction(const struct peerwords *w)
+{
+  int wants_tls = w->tls == PEER_TLS_ENCRYPT || w->tls == PEER_TLS_VERIFY;
+
+  return (w->says_helo && w->says_ehlo) ||
+         (wants_tls && (w->says_helo || (w->off & VERB_STARTTLS)));
+}
+
 static int parse_word(const char *s, size_t len, struct peerwords *w)
 {
   enum verb_number n;
@@ -35,6 +57,8 @@ static int parse_word(const char *s, size_t len, struct peerwords *w)
     w->says_ehlo = 1;
   else if (len > 3 && memcmp(s, "no-", 3) == 0 && verb_find_word(s + 3, len - 3, &n) == 0)
     w->off |= 1U << n;
+  else if (len > 4 && memcmp(s, "tls=", 4) == 0)
+    return parse_tls(s + 4, len - 4, &w->tls);
   else
     return -1;
   return 0;
@@ -47,8 +71,8 @@ int peerwords_parse(const char *value, size_t len, struct peerwords *w, const ch
   memset(w, 0, sizeof *w);
   if (is_number(value, len))
     return verbs_parse(value, len, &w->off, NULL, why);
-  *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-size, no-dsn ...) or a "
-         "decimal mask of verbs to use";
+  *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-starttls ...), tls=none, "
+         "tls=may, tls=encrypt, tls=verify or a decimal mask of verbs to use";
   while (at < len) {
     size_t end = at;
     while (end < len && !is_blank(value[end]))
@@ -59,8 +83,8 @@ int peerwords_parse(const char *value, size_t len, struct peerwords *w, const ch
   }
   if (words == 0)
     return -1;
-  *why = "helo and ehlo contradict each other";
-  return w->says_helo && w->says_ehlo ? -1 : 0;
+  *why = "words that contradict each other";
+  return is_contradiction(w) ? -1 : 0;
 }
 
 static int find(const struct table *t, const struct ip *ip, uint16_t port, const char *host,

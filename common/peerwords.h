@@ -11,10 +11,19 @@
 #include "common/ip.h"
 #include "common/table.h"
 
+enum peer_tls {
+  PEER_TLS_UNSAID,
+  PEER_TLS_NONE,    /* never */
+  PEER_TLS_MAY,     /* when offered, whatever the settings and memory say */
+  PEER_TLS_ENCRYPT, /* nothing goes in clear; any certificate will do */
+  PEER_TLS_VERIFY   /* nor to a host whose certificate is not trusted and its own */
+};
+
 struct peerwords {
   int says_helo;     /* `helo`: never EHLO */
   int says_ehlo;     /* `ehlo`: EHLO, whatever memory says */
   uint32_t off;      /* verbs not used (enum verb_bit): `no-8bitmime`, `no-pipelining`, ... or a mask */
+  enum peer_tls tls; /* `tls=none`, `may`, `encrypt`, `verify` */
 };
 
 /* 0, or -1 with *why: what was expected. Words later issues bring are errors today. */

@@ -57,10 +57,18 @@ static int parse_parabola(struct retry *r, const struct words *v)
   return read_number(v, 1, 10000, &r->c);
 }
 
+/* a gap says its unit: 15 alone would be seconds, and was surely meant as minutes */
+static int read_gap(const struct words *v, uint64_t *out)
+{
+  char last = v->len > 0 ? v->s[v->len - 1] : '0';
+
+  return last >= '0' && last <= '9' ? -1 : read_duration(v, 1, out);
+}
+
 static int parse_every(struct retry *r, const struct words *v)
 {
   r->form = RETRY_EVERY;
-  return read_duration(v, 1, &r->every);
+  return read_gap(v, &r->every);
 }
 
 static int parse_list(struct retry *r, const struct words *v)
@@ -72,7 +80,7 @@ static int parse_list(struct retry *r, const struct words *v)
   for (;;) {
     const char *comma = memchr(rest.s, ',', rest.len);
     struct words one = {rest.s, comma ? (size_t)(comma - rest.s) : rest.len};
-    if (r->list_len == RETRY_LIST_MAX || read_duration(&one, 1, &r->list[r->list_len++]) != 0)
+    if (r->list_len == RETRY_LIST_MAX || read_gap(&one, &r->list[r->list_len++]) != 0)
       return -1;
     if (!comma)
       return 0;
@@ -120,8 +128,8 @@ static const struct {
   const char *expected;
 } words[] = {
   {"parabola", IS_FORM, parse_parabola, "expected parabola and a number of 1 to 10000"},
-  {"every", IS_FORM, parse_every, "expected every and a gap of at least 1s: every 10m"},
-  {"list", IS_FORM, parse_list, "expected list and 1 to 32 gaps of at least 1s: list 15m,30m,60m,240m"},
+  {"every", IS_FORM, parse_every, "expected every and a gap with its unit, at least 1s: every 15m"},
+  {"list", IS_FORM, parse_list, "expected list and 1 to 32 gaps, each with its unit and at least 1s: list 15m,30m,60m,240m"},
   {"cap", IS_CAP, parse_cap, "expected cap and the longest gap: cap 3h"},
   {"life", 0, parse_life, "expected life and a time of at least 1s: life 5d"},
   {"bouncelife", 0, parse_bouncelife, "expected bouncelife and a time of at least 1s: bouncelife 1d"},

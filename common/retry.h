@@ -24,7 +24,7 @@ struct retry {
 };
 
 /* parses "parabola 20 cap 3h ...", "every 10m life 1d", "list 15m,30m,60m,240m life 2d";
- * words in any order, each at most once, missing ones as in RETRY_DEFAULT.
+ * gaps of every and list with their unit; words in any order, each at most once, missing ones as in RETRY_DEFAULT.
  * 0, or -1 with *why: what was expected. */
 int retry_parse(const char *value, size_t len, struct retry *r, const char **why);
 /* the schedule for a recipient domain (the domain itself, .suffix, *), RETRY_DEFAULT without one */

@@ -63,11 +63,16 @@ static int check_server(const char *v, size_t len)
 {
   const char *at = memchr(v, '@', len);
   size_t addr = at ? (size_t)(at - v) : len;
+  int has_brackets = addr > 2 && v[0] == '[' && v[addr - 1] == ']';
   struct ip ip;
   uint64_t port = 53;
 
   if (at && units_number(at + 1, len - addr - 1, &port) != 0)
     return -1;
+  if (has_brackets) {
+    v++;
+    addr -= 2;
+  }
   return port > 0 && port <= 65535 ? ip_parse(v, addr, &ip) : -1;
 }
 
@@ -102,6 +107,14 @@ static int check_helopolicy(const struct setting *s, const char *v, size_t len, 
   return hello_policy_read(v, len, &p);
 }
 
+static int check_tlshistory(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  (void)n;
+  return (len == 5 && memcmp(v, "defer", 5) == 0) || (len == 4 && memcmp(v, "warn", 4) == 0) ? 0
+                                                                                          : -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -114,9 +127,10 @@ static const struct type {
   {"NUMBER", "a number", check_number, 1},
   {"SIZE", "a size such as 500k, 50m or 2g", check_size, 1},
   {"DURATION", "a duration such as 500ms, 30s, 5m or 4h", check_duration, 1},
-  {"SERVERS", "addresses such as 192.0.2.53@53", check_servers, 0},
+  {"SERVERS", "addresses such as 192.0.2.53, 192.0.2.53@54 or [2001:db8::53]@54", check_servers, 0},
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
+  {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
 };
 
 static const struct setting rows[] = {

@@ -29,6 +29,7 @@ struct builder {
   struct build_report *report;
   const char *label;
   stralloc why;
+  stralloc refused; /* settings whose line is there but bad: each name followed by a NUL */
   struct tablekey key;
 };
 
@@ -59,6 +60,22 @@ static int store(struct builder *b, const struct tabletype *t, const struct line
   return table_maker_add(b->maker, t->name, k->text.s, k->text.len, l->value, l->valuelen);
 }
 
+/* a line that was refused is there all the same: 0, or -1 (ENOMEM) */
+static int note_refused(struct builder *b, const struct tabletype *t, const struct line *l)
+{
+  if (strcmp(t->name, "settings") != 0)
+    return 0;
+  return stralloc_catb(&b->refused, l->key, l->keylen) && stralloc_0(&b->refused) ? 0 : -1;
+}
+
+static int is_refused(const struct builder *b, const char *setting)
+{
+  for (size_t at = 0; at < b->refused.len; at += strlen(b->refused.s + at) + 1)
+    if (strcmp(b->refused.s + at, setting) == 0)
+      return 1;
+  return 0;
+}
+
 /* 0; -1 with errno when the file cannot be written */
 static int take_line(struct builder *b, const struct tabletype *t, const struct line *l)
 {
@@ -75,7 +92,7 @@ static int take_line(struct builder *b, const struct tabletype *t, const struct 
     if (!stralloc_0(&b->why))
       return -1;
     fault(b, t->name, l->number, b->why.s);
-    return 0;
+    return note_refused(b, t, l);
   }
   r = store(b, t, l);
   if (r > 0)
@@ -99,10 +116,12 @@ static int take_table(struct builder *b, int dirfd, const struct tabletype *t)
   }
   lines_start(&ls, &text);
   while (r == 0 && (got = lines_next(&ls, &l, &why)) != 0) {
-    if (got < 0)
+    if (got < 0) {
       fault(b, t->name, l.number, why);
-    else if (l.keylen > 0)
+      r = note_refused(b, t, &l);
+    } else if (l.keylen > 0) {
       r = take_line(b, t, &l);
+    }
   }
   stralloc_free(&text);
   return r;
@@ -116,7 +135,8 @@ static void judge_whole(struct builder *b, int fd)
 
   for (size_t i = 0; t && i < settings_count(); i++) {
     const struct setting *s = settings_row(i);
-    if (s->value || table_get(t, "settings", s->name, strlen(s->name), &v))
+    if (s->value || is_refused(b, s->name) ||
+        table_get(t, "settings", s->name, strlen(s->name), &v))
       continue;
     if (stralloc_copys(&b->why, "expected a line for ") && stralloc_cats(&b->why, s->name) &&
         stralloc_cats(&b->why, ": ") && stralloc_cats(&b->why, s->help) && stralloc_0(&b->why))
@@ -138,18 +158,26 @@ static int is_leftover(const char *name)
   return strstr(name, ".dpkg-") != NULL;
 }
 
-/* a misspelt name must not be a table that quietly does nothing */
-static void warn_strangers(const struct builder *b, int dirfd)
+/* a misspelt name, or one for later, must not be a table that quietly does nothing */
+static void judge_strangers(struct builder *b, int dirfd)
 {
   int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *d = fd < 0 ? NULL : fdopendir(fd);
   const struct dirent *e;
+  char why[64];
 
   if (!d)
     return;
-  while ((e = readdir(d)))
-    if (!is_leftover(e->d_name) && !tabletypes_find(e->d_name))
+  while ((e = readdir(d))) {
+    if (is_leftover(e->d_name) || tabletypes_find(e->d_name))
+      continue;
+    if (tabletypes_is_later(e->d_name)) {
+      snprintf(why, sizeof why, "table %s is not understood yet", e->d_name);
+      fault(b, e->d_name, 0, why);
+    } else {
       complain(b->report, b->label, e->d_name, 0, "warning: no table has this name; it is not read");
+    }
+  }
   closedir(d);
 }
 
@@ -167,9 +195,10 @@ int build_compile(int dirfd, const char *label, int fd, struct build_report *rep
     r = -1;
   if (r == 0) {
     judge_whole(&b, fd);
-    warn_strangers(&b, dirfd);
+    judge_strangers(&b, dirfd);
   }
   stralloc_free(&b.why);
+  stralloc_free(&b.refused);
   stralloc_free(&b.key.text);
   return r != 0 || report->errors > 0 ? -1 : 0;
 }

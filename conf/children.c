@@ -140,7 +140,9 @@ static const struct chan_ops control_ops = {on_message, on_closed, NULL};
 static void hand(struct child *c, const struct wire_out *o, int fd)
 {
   if (chan_is_open(&c->control) && chan_send(&c->control, o, fd) != 0) {
-    log_failed("run", wire_name(o->type), strerror(errno));
+    /* at the end it may be gone before it is asked to go */
+    if (phase == SERVING || (errno != EPIPE && errno != ECONNRESET))
+      log_failed("run", wire_name(o->type), strerror(errno));
     kill_child(c);
   }
 }

@@ -1,10 +1,12 @@
 /* heloise.c - the front command
  *
  * Runs as its caller; on an ordinary user's instance as that user, also when root calls. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/instance.h"
 #include "common/verdict.h"
@@ -14,6 +16,7 @@
 #include "conf/owner.h"
 #include "conf/run.h"
 #include "conf/status.h"
+#include "conf/verbs_command.h"
 #include "deliver/peers_command.h"
 #include "deliver/probe.h"
 #include "queue/command.h"
@@ -55,6 +58,8 @@ static const struct command {
    "greet another host as mail would, and say what it saw", 0},
   {"peers", peers_command, "list | show HOST | forget HOST",
    "what was learned about other hosts", 0},
+  {"verbs", verbs_command, "MASK | -VERB ...",
+   "tell what a decimal mask of verbs means, or the mask for verbs switched off", 1},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -82,6 +87,20 @@ static int usage(const char *name)
   return EXIT_USAGE;
 }
 
+/* a control directory is what makes an instance; one that cannot be looked at is there */
+static int is_missing(const struct instance *i)
+{
+  struct stat st;
+
+  if (stat(i->control, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+    return 0;
+  if (i->dir)
+    fprintf(stderr, "heloise: no instance in %s; \"heloise init %s\" makes one\n", i->dir, i->dir);
+  else
+    fprintf(stderr, "heloise: no instance in %s; \"heloise init\" makes one\n", i->control);
+  return 1;
+}
+
 static int dispatch(const struct command *c, const char *dir, int argc, char **argv)
 {
   struct instance i;
@@ -91,6 +110,8 @@ static int dispatch(const struct command *c, const char *dir, int argc, char **a
     perror("heloise");
     return EXIT_OSERR;
   }
+  if (!c->needs_no_instance && is_missing(&i))
+    return EXIT_CONFIG;
   if (!c->needs_no_instance && owner_become(&i) != 0)
     return EXIT_NOPERM;
   optind = 0;

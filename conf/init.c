@@ -24,6 +24,7 @@
 #include "common/verdict.h"
 #include "conf/build.h"
 #include "conf/defaults.h"
+#include "conf/flush.h"
 #include "conf/getset.h"
 #include "conf/lines.h"
 #include "conf/owner.h"
@@ -283,6 +284,16 @@ static int make_dirs(const struct init *n)
   return EXIT_OK;
 }
 
+static int flush_dirs(const struct instance *i)
+{
+  const char *const dirs[] = {i->mail, i->run, i->state, i->queue, i->control, i->dir};
+
+  for (size_t k = 0; k < sizeof dirs / sizeof *dirs; k++)
+    if (dirs[k] && flush_new_dir(dirs[k]) != 0)
+      return complain(dirs[k]);
+  return EXIT_OK;
+}
+
 static int make_queue(const struct init *n)
 {
   int fd = open(n->i->queue, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -346,6 +357,8 @@ int init_command(const struct instance *given, int argc, char **argv)
     r = make_queue(&n);
   if (r == EXIT_OK && n.is_root)
     r = give_away(n.i);
+  if (r == EXIT_OK)
+    r = flush_dirs(n.i);
   if (r == EXIT_OK)
     r = write_tables(&n);
   if (r == EXIT_OK)

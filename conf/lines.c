@@ -70,6 +70,7 @@ static const char *not_text(const struct line *l)
 int lines_next(struct lines *ls, struct line *l, const char **why)
 {
   const char *end, *s;
+  int got;
 
   if (ls->at == ls->end)
     return 0;
@@ -81,13 +82,12 @@ int lines_next(struct lines *ls, struct line *l, const char **why)
     end--;
   l->len = (size_t)(end - l->start);
   *why = not_text(l);
-  if (*why)
-    return -1;
+  got = *why ? -1 : 1;
   s = l->start;
   while (s < end && is_blank(*s))
     s++;
   if (s == end || *s == '#')
-    return 1;
+    return got;
   l->key = s;
   while (s < end && !is_blank(*s))
     s++;
@@ -96,7 +96,7 @@ int lines_next(struct lines *ls, struct line *l, const char **why)
     s++;
   l->value = s;
   l->valuelen = (size_t)(end - s);
-  return 1;
+  return got;
 }
 
 static int write_all(int fd, const char *s, size_t len)

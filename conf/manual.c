@@ -37,9 +37,10 @@ static const struct {
   {"NUMBER", "a number"},
   {"SIZE", "a size in bytes, or with k, m or g"},
   {"DURATION", "a duration with ms, s, m, h, d or w; without a unit, seconds"},
-  {"SERVERS", "addresses, each with @PORT where it is not 53"},
+  {"SERVERS", "addresses, which may stand in brackets, each with @PORT where it is not 53"},
   {"MAILBOX", "a path under the home directory that ends with a slash"},
   {"HELOPOLICY", "junk, normal or strict"},
+  {"TLSHISTORY", "defer or warn"},
 };
 
 static const char *about_type(const char *type)

@@ -22,6 +22,7 @@
 #include "common/table.h"
 #include "common/verdict.h"
 #include "conf/children.h"
+#include "conf/flush.h"
 #include "conf/init.h"
 #include "conf/listen.h"
 #include "conf/status.h"
@@ -119,6 +120,9 @@ static int open_all(void)
   table_close(t);
   if (r == EXIT_OK)
     r = open_dir(instance->queue, &supplies.queue);
+  /* a power cut must not take the whole queue, whoever made its directory */
+  if (r == EXIT_OK && flush_parent(supplies.queue) != 0)
+    r = refuse(EXIT_IOERR, instance->queue, strerror(errno));
   if (r == EXIT_OK)
     r = open_dir(instance->state, &supplies.state);
   if (r == EXIT_OK)

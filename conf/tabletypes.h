@@ -31,5 +31,7 @@ struct tabletype {
 size_t tabletypes_count(void);
 const struct tabletype *tabletypes_row(size_t i);
 const struct tabletype *tabletypes_find(const char *name);
+/* whether there will be a table of this name: not understood yet */
+int tabletypes_is_later(const char *name);
 
 #endif

@@ -279,12 +279,12 @@ static void start_address(struct attempt *a)
 }
 
 /* 1: no other address in this attempt */
-static int try_address(struct attempt *a, struct session *s, const struct target *t,
-                       uint16_t *worst)
+static int try_address(struct attempt *a, struct session *s, struct target *t, uint16_t *worst)
 {
   start_address(a);
-  a->addresses++;
   client_try(s, a, t);
+  t->connections = s->connections;
+  t->is_in_clear = s->end == DO_CLEAR;
   if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text);
   if (s->end == DO_DROP_WORSE)
@@ -298,9 +298,21 @@ static int may_try(const struct attempt *a)
          a->sessions < settings.attempt_sessions;
 }
 
+/* where TLS failed, and nobody else took the mail: in clear (LADDER.md T5) */
+static void try_clear(struct attempt *a, struct session *s, struct target *t, size_t n)
+{
+  uint16_t ignored;
+  int is_over = 0;
+
+  for (size_t i = 0; i < n && !is_over; i++)
+    if (t[i].is_in_clear && attempt_left(a) > 0 && a->sessions < settings.attempt_sessions &&
+        t[i].connections < settings.attempt_connections)
+      is_over = try_address(a, s, &t[i], &ignored);
+}
+
 /* first those that nothing speaks against; what is marked down only when there was no other,
  * and then the best one of them (LADDER.md 6.2) */
-static void try_all(struct attempt *a, const struct target *t, size_t n)
+static void try_all(struct attempt *a, struct target *t, size_t n)
 {
   static struct session s; /* one per process */
   unsigned int worst = UINT16_MAX + 1;
@@ -313,11 +325,14 @@ static void try_all(struct attempt *a, const struct target *t, size_t n)
       uint16_t drop = UINT16_MAX;
       if (t[i].is_avoided != pass || t[i].preference >= worst)
         continue;
+      a->addresses++;
       is_over = try_address(a, &s, &t[i], &drop) || pass == 1;
       if (s.end == DO_DROP_WORSE)
         worst = drop;
     }
   }
+  if (s.end != DO_STOP && s.end != DO_LOST)
+    try_clear(a, &s, t, n);
   client_free(&s);
 }
 

@@ -73,6 +73,8 @@ struct target {
   uint16_t port;
   uint16_t preference;
   int is_avoided; /* its card says down or not-smtp */
+  int is_in_clear;    /* TLS failed here and nobody else took the mail: now without */
+  unsigned int connections; /* opened so far */
 };
 
 /* runs it to the end; the exit code of its process */

@@ -12,8 +12,10 @@
 #include "common/settings.h"
 #include "common/verbs.h"
 #include "deliver/report.h"
+#include "deliver/starttls.h"
 #include "deliver/transaction.h"
 
+#define EVENT (LADDER_EVENT + TLS_TEXT)
 #define SECOND_BANNER 5000 /* ms: how long a 220 in answer to EHLO may be followed by the answer */
 
 /* ---- what others are told */
@@ -23,10 +25,14 @@ static int is_quiet(const struct ladder_row *row)
   switch (row->then) {
   case DO_BANNER:
   case DO_GREET:
-  case DO_READY:
   case DO_GO_ON:
   case DO_RECIPIENT:
+  case DO_STARTTLS:
+  case DO_HANDSHAKE:
+  case DO_TLS_EHLO:
     return 1;
+  case DO_READY:
+    return row->rung != RUNG_STARTTLS;
   case DO_SENDER:
     return row->rung == RUNG_DOT;
   default:
@@ -34,15 +40,37 @@ static int is_quiet(const struct ladder_row *row)
   }
 }
 
+/* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
+static void event_of(const struct session *s, char out[EVENT], enum ladder_rung rung, enum saw saw)
+{
+  char tls[TLS_TEXT];
+
+  if (rung == RUNG_TLS && saw == SAW_REPLY) {
+    tls_describe(s->conn.tls, tls);
+    snprintf(out, EVENT, "encrypted with %s", tls);
+  } else
+    ladder_event(out, rung, saw);
+}
+
+/* what there is to say about TLS then, or "" */
+static const char *detail_of(const struct session *s, enum ladder_rung rung, enum saw saw)
+{
+  if (saw != SAW_REPLY)
+    return s->conn.why;
+  return rung == RUNG_TLS ? s->certificate : "";
+}
+
 static void step(struct session *s, enum ladder_rung rung, enum saw saw)
 {
-  char event[LADDER_EVENT];
+  char event[EVENT];
   stralloc text = {0};
   struct report_step r = {.host = s->target->host, .address = s->address,
                           .rung = ladder_rung_word(rung), .event = event, .reply = ""};
 
-  ladder_event(event, rung, saw);
-  if (reply_format(&text, &s->reply, REPORT_TEXT) == 0 && stralloc_0(&text))
+  event_of(s, event, rung, saw);
+  if (*detail_of(s, rung, saw))
+    r.reply = detail_of(s, rung, saw);
+  else if (reply_format(&text, &s->reply, REPORT_TEXT) == 0 && stralloc_0(&text))
     r.reply = text.s;
   report_step(s->attempt->given->report, &r);
   free(text.s);
@@ -58,7 +86,7 @@ void client_learn(struct session *s, enum peers_fact f, const struct ladder_row 
   report_learned(s->attempt->given->report, &n);
 }
 
-static void unlearn(struct session *s, enum peers_fact f, const char *row)
+void client_unlearn(struct session *s, enum peers_fact f, const char *row)
 {
   struct peers_news n = {.ip = s->target->ip, .port = s->target->port, .fact = f,
                          .code = (uint16_t)s->reply.code};
@@ -72,7 +100,7 @@ static void unlearn(struct session *s, enum peers_fact f, const char *row)
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row)
 {
-  char event[LADDER_EVENT];
+  char event[EVENT];
   int ok;
 
   s->text.len = 0;
@@ -82,8 +110,10 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
     ok = ok && stralloc_cats(&s->text, " said: ") &&
          reply_format(&s->text, &s->reply, REPORT_TEXT - 400) == 0;
   else {
-    ladder_event(event, rung, saw);
+    event_of(s, event, rung, saw);
     ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, event);
+    if (*detail_of(s, rung, saw))
+      ok = ok && stralloc_cats(&s->text, ": ") && stralloc_cats(&s->text, detail_of(s, rung, saw));
   }
   if (row->then == DO_LOST)
     ok = ok && stralloc_cats(&s->text, " (it may have arrived: possible duplicate)");
@@ -94,6 +124,7 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
     return;
   snprintf(s->status, sizeof s->status, "%s",
            saw == SAW_LOCAL ? "4.3.0"
+           : row->status ? row->status
            : rung == RUNG_CONNECT ? "4.4.1"
            : saw != SAW_REPLY ? "4.4.2"
            : rung < RUNG_READY ? "4.3.2"
@@ -109,13 +140,14 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
   if (!is_quiet(row))
     s->attempt->has_deviated |= row->then != DO_PLAIN;
-  if (!is_quiet(row) || (row->then == DO_READY && s->attempt->has_deviated))
+  if (!is_quiet(row) || row->then == DO_TLS_EHLO ||
+      (row->then == DO_READY && s->attempt->has_deviated))
     step(s, rung, saw);
   s->saw = saw;
   if (row->note != s->noted)
     client_learn(s, row->note, row, (uint16_t)s->reply.code);
   s->noted = row->note;
-  unlearn(s, row->erase, row->number);
+  client_unlearn(s, row->erase, row->number);
   if (row->learn != FACT_NONE) {
     const struct ladder_row **keep = rung < RUNG_READY ? &s->greeting_row : &s->mail_row;
     *(rung < RUNG_READY ? &s->greeting_code : &s->mail_code) = (uint16_t)s->reply.code;
@@ -156,7 +188,7 @@ static enum saw connect_to(struct session *s)
   conn_close(&s->conn);
   s->connections++;
   s->transactions = 0;
-  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501);
+  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
   reply_start(&s->reply);
   spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
@@ -197,10 +229,10 @@ static enum saw read_banner(struct session *s)
   s->facts &= ~(uint32_t)IF_OWN_NAME;
   if (is_own_name(s))
     s->facts |= IF_OWN_NAME;
-  unlearn(s, FACT_DOWN, "B1");
-  unlearn(s, FACT_CONNECT_HANG, "B1");
+  client_unlearn(s, FACT_DOWN, "B1");
+  client_unlearn(s, FACT_CONNECT_HANG, "B1");
   if (s->reply.code / 100 == 2)
-    unlearn(s, FACT_HOST5, "B1");
+    client_unlearn(s, FACT_HOST5, "B1");
   if (strncmp(s->reply.text, "****", 4) == 0 && !peers_note(&s->card, FACT_PIX)) {
     static const struct ladder_row starred = {.number = "B11"};
     client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
@@ -261,13 +293,36 @@ static enum saw rset_and_helo(struct session *s)
   return greet(s, "HELO");
 }
 
+static int is_ehlo(const struct session *s, enum ladder_rung rung)
+{
+  return rung == RUNG_EHLO || rung == RUNG_TLS_EHLO || (rung == RUNG_NAME && !s->words.says_helo);
+}
+
+/* what is offered counts until the next greeting: within TLS the first list is forgotten */
+static void take_offer(struct session *s)
+{
+  ehlo_parse(s->reply.text, s->reply.len, &s->ehlo);
+  if (s->ehlo.size < EHLO_SIZE_LEAST)
+    s->ehlo.size = 0;
+  if (s->ehlo.verbs & VERB_SMTPUTF8) /* X20 */
+    s->ehlo.verbs |= VERB_8BITMIME;
+  s->verbs = s->ehlo.verbs & ~s->off;
+  starttls_offer(s);
+}
+
+static void take_plain(struct session *s)
+{
+  memset(&s->ehlo, 0, sizeof s->ehlo);
+  s->verbs = 0;
+}
+
 /* what the answer to a greeting means for the rows that follow */
 static void note_answer(struct session *s, enum ladder_rung rung)
 {
   unsigned int code = s->reply.code;
 
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_OWN_NAME);
-  if (rung == RUNG_EHLO && is_own_name(s))
+  if (is_ehlo(s, rung) && is_own_name(s))
     s->facts |= IF_OWN_NAME;
   if (conn_is_over(&s->conn))
     s->facts |= IF_OVER;
@@ -277,6 +332,8 @@ static void note_answer(struct session *s, enum ladder_rung rung)
     s->facts |= IF_EHLO_50X;
   else if (rung == RUNG_EHLO && (code == 501 || code == 504))
     s->facts |= IF_EHLO_501;
+  if (code == 250 && is_ehlo(s, rung))
+    take_offer(s);
 }
 
 static enum saw act(struct session *s, enum ladder_rung rung)
@@ -288,7 +345,12 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     return connect_to(s);
   case RUNG_BANNER:
     return read_banner(s);
+  case RUNG_STARTTLS:
+    return starttls_say(s);
+  case RUNG_TLS:
+    return starttls_handshake(s);
   case RUNG_EHLO:
+  case RUNG_TLS_EHLO:
     saw = greet(s, "EHLO");
     break;
   case RUNG_NAME:
@@ -309,29 +371,13 @@ static enum saw act(struct session *s, enum ladder_rung rung)
 
 /* ---- what follows a greeting that worked */
 
-static void take_offer(struct session *s)
-{
-  ehlo_parse(s->reply.text, s->reply.len, &s->ehlo);
-  if (s->ehlo.size < EHLO_SIZE_LEAST)
-    s->ehlo.size = 0;
-  if (s->ehlo.verbs & VERB_SMTPUTF8) /* X20 */
-    s->ehlo.verbs |= VERB_8BITMIME;
-  s->verbs = s->ehlo.verbs & ~s->off;
-}
-
 static void forget_helo(struct session *s)
 {
   static const enum peers_fact facts[] = {FACT_HELO_ONLY, FACT_NEEDS_RSET, FACT_EHLO_DROP,
                                           FACT_EHLO_HANG, FACT_EHLO_4YZ};
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-    unlearn(s, facts[i], "E15");
-}
-
-static void take_plain(struct session *s)
-{
-  memset(&s->ehlo, 0, sizeof s->ehlo);
-  s->verbs = 0;
+    client_unlearn(s, facts[i], "E15");
 }
 
 /* what was tried because a higher rung failed has now worked */
@@ -342,21 +388,35 @@ static void prove_greeting(struct session *s)
   s->greeting_row = NULL;
 }
 
+/* how the next connection greets when this rung has led to the mail */
+static enum ladder_rung greeting_again(const struct session *s, enum ladder_rung rung)
+{
+  switch (rung) {
+  case RUNG_STARTTLS:
+  case RUNG_TLS_EHLO:
+    return s->facts & IF_LITERAL ? RUNG_NAME : RUNG_EHLO;
+  case RUNG_HELO:
+  case RUNG_RSET:
+    return RUNG_EHLO;
+  default:
+    return rung;
+  }
+}
+
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
   static const struct ladder_row probed = {.number = "R6", .rung = RUNG_READY, .then = DO_NEXT};
 
-  if (how == DO_READY)
-    take_offer(s);
-  else
+  if (how == DO_PLAIN)
     take_plain(s);
-  if (rung == RUNG_EHLO)
-    forget_helo(s);
+  s->greeting = greeting_again(s, rung);
+  if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
+    forget_helo(s); /* EHLO works */
   prove_greeting(s);
-  s->greeting = rung == RUNG_HELO || rung == RUNG_RSET ? RUNG_EHLO : rung;
   s->reached = rung;
   if (s->attempt->is_probe)
     return &probed;
+  starttls_settle(s);
   return transaction_run(s);
 }
 
@@ -385,7 +445,7 @@ static void leave(struct session *s, const struct ladder_row *row)
 {
   s->end = row->then;
   if (row->then != DO_GO_ON && row->then != DO_DROP_WORSE && row->then != DO_STOP &&
-      row->then != DO_LOST)
+      row->then != DO_LOST && row->then != DO_CLEAR)
     s->end = DO_NEXT; /* also when no connection is left for a fresh one */
 }
 
@@ -432,7 +492,7 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->conn.fd = -1;
   s->conn.spoken = &a->spoken;
   s->facts = 0;
-  s->connections = 0;
+  s->connections = t->connections;
   s->reached = RUNG_COUNT;
   s->greeting_row = s->mail_row = NULL;
   s->noted = FACT_NONE;
@@ -452,6 +512,7 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
     s->facts |= IF_4YZ;
   if (peers_holds(&s->card, FACT_LITERAL_NAME, a->now))
     s->facts |= IF_LITERAL;
+  starttls_prepare(s);
   s->greeting = first_greeting(s);
 }
 
@@ -473,6 +534,16 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
     return RUNG_RSET;
   case DO_NAME:
     return RUNG_NAME;
+  case DO_STARTTLS:
+    prove_greeting(s);
+    return RUNG_STARTTLS;
+  case DO_HANDSHAKE:
+    return RUNG_TLS;
+  case DO_TLS_EHLO:
+    return RUNG_TLS_EHLO;
+  case DO_FRESH_TLS:
+    starttls_retry(s);
+    break;
   case DO_FRESH_HELO:
     s->greeting = RUNG_FRESH;
     break;

@@ -27,10 +27,13 @@ struct session {
   uint16_t greeting_code, mail_code;
   uint64_t transactions; /* on this connection */
   enum saw saw;          /* last */
+  int is_tls_off_by_card;
+  char encryption[TLS_TEXT];  /* of the connection, when it has TLS: version and cipher */
+  char certificate[TLS_TEXT]; /* what is to be said of it */
   enum peers_fact noted; /* last: what is said often is told once */
   enum ladder_rung reached; /* the rung whose greeting was taken; RUNG_COUNT: none */
   /* how it ended */
-  enum ladder_do end;    /* DO_NEXT, DO_DROP_WORSE, DO_STOP, DO_LOST; DO_GO_ON: all is settled */
+  enum ladder_do end;    /* DO_NEXT, DO_CLEAR, DO_DROP_WORSE, DO_STOP, DO_LOST; DO_GO_ON: all is settled */
   enum ladder_final final;
   char status[REPLY_STATUS];
   stralloc text;         /* "mx [192.0.2.1] said: ...", at most REPORT_TEXT bytes */
@@ -47,6 +50,8 @@ void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row);
 /* tells the spawner */
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code);
+/* tells it that a fact is not so; nothing when the card has none */
+void client_unlearn(struct session *s, enum peers_fact f, const char *row);
 /* sends a command line made of words, NULL at the end. 0, or -1: the connection is broken */
 int client_say(struct session *s, ...);
 

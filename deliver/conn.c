@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -76,6 +77,13 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
   return error ? connect_error(error) : SAW_REPLY;
 }
 
+void conn_expects_more(struct conn *c)
+{
+  int one = 1;
+
+  setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
 enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t timeout_ms)
 {
   struct sockaddr_storage ss;
@@ -86,6 +94,8 @@ enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t 
 
   c->at = c->len = 0;
   c->has_ended = c->was_reset = 0;
+  c->tls = NULL;
+  c->why[0] = 0;
   c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (c->fd < 0)
     return connect_error(errno);
@@ -99,11 +109,18 @@ enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t 
   return saw;
 }
 
-void conn_close(struct conn *c)
+static void shut(struct conn *c, int says_bye)
 {
+  tls_end(c->tls, says_bye);
+  c->tls = NULL;
   if (c->fd >= 0)
     close(c->fd);
   c->fd = -1;
+}
+
+void conn_close(struct conn *c)
+{
+  shut(c, 1);
 }
 
 void conn_abort(struct conn *c)
@@ -114,7 +131,7 @@ void conn_abort(struct conn *c)
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     spoken_note(c->spoken, "we drop the connection");
   }
-  conn_close(c);
+  shut(c, 0);
 }
 
 int conn_local(const struct conn *c, struct ip *ip)
@@ -130,6 +147,33 @@ int conn_local(const struct conn *c, struct ip *ip)
 
 /* ---- reading */
 
+/* what came: bytes, 0 when there is nothing yet, -1 at the peer's end */
+static ssize_t receive(struct conn *c)
+{
+  ssize_t n = recv(c->fd, c->in + c->len, CONN_IN - c->len, MSG_DONTWAIT);
+
+  if (n > 0)
+    return n;
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return 0;
+  c->was_reset = n < 0;
+  return -1;
+}
+
+static ssize_t receive_tls(struct conn *c)
+{
+  size_t n = 0;
+  enum tls_state state = tls_read(c->tls, c->in + c->len, CONN_IN - c->len, &n);
+
+  if (state == TLS_DONE)
+    return (ssize_t)n;
+  if (state == TLS_WAITS)
+    return 0;
+  c->was_reset = state == TLS_RESET;
+  snprintf(c->why, sizeof c->why, "%s", tls_why(c->tls));
+  return -1;
+}
+
 /* takes what the socket has, without waiting; 1 when there was something or its end */
 static int take(struct conn *c)
 {
@@ -141,14 +185,12 @@ static int take(struct conn *c)
     return 1;
   if (c->fd < 0 || c->len == CONN_IN)
     return 0;
-  n = recv(c->fd, c->in + c->len, CONN_IN - c->len, MSG_DONTWAIT);
+  n = c->tls ? receive_tls(c) : receive(c);
   if (n > 0)
     c->len += (size_t)n;
-  else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-    c->has_ended = 1;
-    c->was_reset = n < 0;
-  }
-  return n > 0 || c->has_ended;
+  else
+    c->has_ended = n < 0;
+  return n != 0;
 }
 
 static enum saw ended(const struct conn *c, const struct reply *r)
@@ -176,7 +218,7 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
     c->at = c->len = 0;
     if (c->has_ended || c->fd < 0)
       return ended(c, r);
-    if (!take(c) && !wait_for(c, POLLIN, deadline))
+    if (!take(c) && !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline))
       return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
   }
 }
@@ -203,10 +245,21 @@ int conn_is_over(struct conn *c)
 
 /* ---- writing */
 
+static ssize_t send_tls(struct conn *c, const char *s, size_t len)
+{
+  size_t n = 0;
+  enum tls_state state = tls_write(c->tls, s, len, &n);
+
+  if (state == TLS_DONE)
+    return (ssize_t)n;
+  errno = state == TLS_WAITS ? EAGAIN : state == TLS_RESET ? ECONNRESET : EPIPE;
+  return -1;
+}
+
 static ssize_t write_some(struct conn *c, const char *s, size_t len, uint64_t deadline)
 {
   for (;;) {
-    ssize_t n = send(c->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = c->tls ? send_tls(c, s, len) : send(c->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     int can_read = c->len < CONN_IN && !c->has_ended, came;
     if (n >= 0 || (errno != EAGAIN && errno != EINTR))
       return n;
@@ -244,4 +297,31 @@ int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms)
     }
   }
   return 0;
+}
+
+/* ---- TLS */
+
+enum saw conn_starttls(struct conn *c, const char *name, uint64_t deadline)
+{
+  static const enum saw of_state[] = {[TLS_DONE] = SAW_REPLY,
+                                      [TLS_WAITS] = SAW_SILENCE,
+                                      [TLS_ENDED] = SAW_CLOSE,
+                                      [TLS_RESET] = SAW_RESET,
+                                      [TLS_FAILED] = SAW_NO_TLS};
+  enum tls_state state;
+
+  if (conn_has_input(c)) {
+    snprintf(c->why, sizeof c->why, "bytes in clear after STARTTLS");
+    return SAW_EARLY;
+  }
+  if (c->has_ended)
+    return c->was_reset ? SAW_RESET : SAW_CLOSE;
+  c->tls = tls_client_start(c->fd, name);
+  if (!c->tls)
+    return SAW_LOCAL;
+  do
+    state = tls_handshake(c->tls);
+  while (state == TLS_WAITS && wait_for(c, tls_wants(c->tls), deadline));
+  snprintf(c->why, sizeof c->why, "%s", tls_why(c->tls));
+  return of_state[state];
 }

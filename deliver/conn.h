@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/ip.h"
+#include "common/tls.h"
 #include "deliver/reply.h"
 
 /* what was seen: on the ladder these are the events */
@@ -23,6 +24,7 @@ enum saw {
   SAW_FOREIGN,
   SAW_ENDLESS,
   SAW_EARLY,       /* a reply before we had asked */
+  SAW_NO_TLS,      /* the handshake failed */
   SAW_REFUSED,     /* connect: RST to SYN */
   SAW_NO_ANSWER,   /* connect: timed out */
   SAW_UNREACHABLE, /* connect: ICMP */
@@ -40,6 +42,8 @@ struct conn {
   int has_ended, was_reset; /* the peer's side */
   size_t at, len;           /* of in */
   char in[CONN_IN];
+  struct tls *tls;          /* NULL: in clear */
+  char why[TLS_TEXT];       /* more about what was last seen of TLS, or "" */
 };
 
 /* monotonic milliseconds */
@@ -53,6 +57,13 @@ void conn_abort(struct conn *c);
 enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline);
 /* writes all of it, each at most 64 KiB within timeout_ms. 0, or -1 with errno. */
 int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms);
+/* several replies are due: a peer that writes each by itself waits for our acknowledgement of
+ * the one before (Nagle), so none is held back (40 ms a message otherwise) */
+void conn_expects_more(struct conn *c);
+/* puts TLS on the connection to a host of that name, or address, until the deadline. SAW_REPLY:
+ * from here on all is encrypted; SAW_EARLY: bytes in clear lay there already, and nothing of this
+ * connection is to be believed */
+enum saw conn_starttls(struct conn *c, const char *name, uint64_t deadline);
 /* whether bytes of the peer are here that nobody asked for */
 int conn_has_input(struct conn *c);
 /* whether the peer has closed its side and nothing is left to read */

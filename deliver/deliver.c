@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "common/confine.h"
+#include "common/log.h"
 #include "common/program.h"
+#include "common/tls.h"
 #include "deliver/spawn.h"
 
 static int dir(const char *name, int fd)
@@ -27,8 +29,13 @@ static int channel(const char *peer, int fd)
   return close(fd);
 }
 
+/* TLS first: it reads files */
 static int start(void)
 {
+  const char *why = "";
+
+  if (tls_client_prepare(&why) != 0)
+    log_failed("deliver", "TLS, going on without", why);
   return confine_program("deliver", NULL, 0) == 0 ? confine_attempt_prepare() : -1;
 }
 

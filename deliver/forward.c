@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/chan.h"
 #include "common/localuser.h"
 #include "common/program.h"
@@ -310,9 +311,17 @@ int forward_channel(int fd)
 
 /* ---- addresses */
 
+/* in normal form, as the intake wants it; what is no address cannot be in a built table */
 static int add(struct forward *f, const char *s, size_t len, const char *domain)
 {
-  if (!stralloc_catb(&f->to, s, len) ||
+  static struct address a; /* bound: ADDRESS_MAX */
+  const char *why;
+
+  if (address_parse(s, len, 0, &a, &why) != 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (!stralloc_catb(&f->to, a.text.s, a.text.len) ||
       (domain && (!stralloc_cats(&f->to, "@") || !stralloc_cats(&f->to, domain))) ||
       !stralloc_0(&f->to))
     return -1;

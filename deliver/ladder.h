@@ -21,6 +21,10 @@
   X(FRESH, "R5", "at HELO on a new connection") \
   X(FIRST, "R5", "at HELO, said first") \
   X(NAME, "N", "at the greeting with our address") \
+  X(STARTTLS, "T", "at STARTTLS") \
+  X(TLS, "T", "at the TLS handshake") \
+  X(TLS_EHLO, "T", "at EHLO within TLS") \
+  X(AUTH, "AUTH", "at AUTH") \
   X(READY, "R6", "the extensions offered") \
   X(MAIL, "MAIL", "at MAIL") \
   X(RCPT, "RCPT", "at RCPT") \
@@ -53,7 +57,18 @@ enum ladder_fact {
   IF_ACCEPTED = 1 << 14,   /* some recipient was accepted in this transaction */
   IF_OWN_NAME = 1 << 15,   /* the peer says it is us */
   IF_TOO_BIG = 1 << 16,    /* the message is over the limit the peer declared */
-  IF_NO_UTF8 = 1 << 17     /* the message needs SMTPUTF8, the peer does not offer it */
+  IF_NO_UTF8 = 1 << 17,    /* the message needs SMTPUTF8, the peer does not offer it */
+  IF_TLS = 1 << 20,        /* this connection is encrypted */
+  IF_TLS_OFFERED = 1 << 21,
+  IF_TLS_NEEDED = 1 << 22, /* nothing goes in clear: table `peers`, DANE, MTA-STS, REQUIRETLS */
+  IF_TLS_HISTORY = 1 << 23, /* the peer did TLS lately, and no failure of it is believed yet */
+  IF_NO_CLEAR = 1 << 24,   /* either of the two */
+  IF_TLS_CARD = 1 << 25,   /* STARTTLS was offered and not used because of the card */
+  IF_CERT_NEEDED = 1 << 26, /* the certificate must be good */
+  IF_CERT_BAD = 1 << 27,   /* it is not */
+  IF_REQUIRETLS = 1 << 28, /* RFC 8689: the message must not go in clear, ever */
+  IF_TLS_REFUSED = 1 << 30, /* STARTTLS was refused on this connection */
+  IF_MECHANISMS = 1 << 29  /* there are mechanisms of AUTH that were not tried */
 };
 
 enum ladder_do {
@@ -67,6 +82,12 @@ enum ladder_do {
   DO_FRESH_HELO, /* new connection, HELO */
   DO_FRESH_NAME, /* new connection, greet with the address literal */
   DO_FRESH_EHLO, /* new connection, EHLO although the card says HELO */
+  DO_STARTTLS,   /* say STARTTLS */
+  DO_HANDSHAKE,  /* the peer waits for it */
+  DO_TLS_EHLO,   /* encrypted: EHLO again, what was said before is forgotten */
+  DO_MECHANISM,  /* AUTH with the next mechanism */
+  DO_CLEAR,      /* leave; when no other address takes it, new connection here, in clear */
+  DO_FRESH_TLS,  /* new connection, STARTTLS although the card speaks against it */
   DO_NEXT,       /* leave, next address */
   DO_DROP_WORSE, /* leave; neither this preference nor worse ones */
   DO_STOP,       /* leave, no other address in this attempt */
@@ -88,6 +109,7 @@ enum ladder_final {
   FINAL_LOOP,    /* A9 */
   FINAL_SIZE,    /* X8, X12 */
   FINAL_UTF8,    /* X19 */
+  FINAL_REQUIRETLS, /* T1: bounces when no host does TLS */
   FINAL_BOUNCE   /* B */
 };
 
@@ -103,6 +125,7 @@ struct ladder_row {
   enum peers_fact note;  /* at once */
   enum peers_fact erase; /* at once */
   uint32_t without;      /* enum verb_bit that is not used again */
+  const char *status;    /* enhanced code when the reply has none; NULL: what fits the rung */
 };
 
 /* the first row that fits; there always is one */

@@ -247,7 +247,12 @@ static int put(const struct maildir *d, const struct maildir_message *m, const c
   if (publish(d, name) != 0)
     goto fail;
   *what = "flushing the directory new";
-  return fsync(d->new);
+  if (fsync(d->new) == 0)
+    return 0;
+  e = errno; /* it is delivered again: what may not last must not stay beside that */
+  unlinkat(d->new, name, 0);
+  errno = e;
+  return -1;
 fail:
   e = errno;
   close_fd(fd);

@@ -22,6 +22,13 @@
   X(NO_PIPELINING, "no-pipelining", 604800, 2592000, "PIPELINING is offered and does not work") \
   X(NO_SIZE, "no-size", 604800, 604800, "SIZE is offered and does not work") \
   X(NO_DSN, "no-dsn", 604800, 604800, "DSN is offered and does not work") \
+  X(TLS_SEEN, "tls-seen", 2592000, 2592000, "did TLS") \
+  X(TLS_MISSING, "tls-missing", 604800, 604800, "did TLS before, and does not offer it now") \
+  X(TLS_BROKEN, "tls-broken", 21600, 604800, "STARTTLS is offered and does not work") \
+  X(NO_STARTTLS, "no-starttls", 86400, 604800, "STARTTLS is offered and refused") \
+  X(STARTTLS_4YZ, "starttls-4yz", 900, 900, "answered STARTTLS with 4yz") \
+  X(INJECTED, "injected", 86400, 86400, "bytes in clear came after STARTTLS") \
+  X(AUTH_FAIL, "auth-fail", 5400, 5400, "refuses our user name or password") \
   X(DOUBLE_BANNER, "double-banner", 604800, 604800, "sends two banners") \
   X(PIX, "pix", 604800, 604800, "a starred banner: something rewrites SMTP") \
   X(EHLO_DROP, "ehlo-drop", 604800, 604800, "closed the connection at EHLO") \

@@ -16,6 +16,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/settings.h"
+#include "common/tls.h"
 #include "common/verbs.h"
 #include "common/verdict.h"
 #include "deliver/client.h"
@@ -103,6 +104,8 @@ static void print_offers(const struct session *s)
   int n = 0;
 
   printf("It was greeted on rung %s.", ladder_rung_word(s->reached));
+  if (s->facts & IF_TLS)
+    printf(" It speaks %s; %s.", s->encryption, clean(s->certificate));
   for (int i = 0; i < VERB_COUNT; i++)
     if (s->ehlo.verbs & (1U << i)) {
       printf("%s %s", n++ ? "," : " Of what it offers we know", verb_keyword((enum verb_number)i));
@@ -204,6 +207,9 @@ static json_t *end_json(const struct probe *p, const struct session *s, const st
   json_object_set_new(o, "greeted", json_boolean(s->reached != RUNG_COUNT));
   if (s->reached != RUNG_COUNT) {
     json_object_set_new(o, "rung", json_string(ladder_rung_word(s->reached)));
+    json_object_set_new(o, "tls", s->facts & IF_TLS ? json_string(s->encryption) : json_null());
+    if (s->facts & IF_TLS)
+      json_object_set_new(o, "certificate", json_bytes(s->certificate));
     json_object_set_new(o, "offers", offers_json(s));
     json_object_set_new(o, "size_limit", json_integer((json_int_t)s->ehlo.size));
     if (p->message.fd >= 0)
@@ -360,9 +366,12 @@ static int confine(void)
 
 static int run(struct probe *p, const char *what)
 {
+  const char *why = "";
   struct ip ip;
   int code;
 
+  if (tls_client_prepare(&why) != 0)
+    complain("TLS, going on without", why, 0);
   p->ask = ip_parse(p->hop.host, strlen(p->hop.host), &ip) == 0 ? -1 : probe_dns();
   if (confine() != 0)
     return complain("confine", strerror(errno), EXIT_OSERR);

@@ -207,6 +207,8 @@ void spoken_over(struct spoken *s, enum saw saw)
     [SAW_GARBLED] = "this is no reply",
     [SAW_FOREIGN] = "this is not SMTP",
     [SAW_ENDLESS] = "the reply goes on without end",
+    [SAW_EARLY] = "bytes came before we had asked for any",
+    [SAW_NO_TLS] = "the TLS handshake failed",
     [SAW_REFUSED] = "the connection was refused",
     [SAW_NO_ANSWER] = "the connection was not answered in time",
     [SAW_UNREACHABLE] = "the address cannot be reached",

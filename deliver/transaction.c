@@ -111,6 +111,8 @@ static enum saw command(struct transaction *t, size_t i, uint64_t timeout_ms)
 
   if (!t->is_batch || i == 0)
     conn_write(&s->conn, t->commands.s + from, to - from, timeout_ms);
+  if (t->is_batch && i == 0)
+    conn_expects_more(&s->conn);
   return conn_reply(&s->conn, &s->reply, conn_clock() + timeout_ms);
 }
 
@@ -382,17 +384,28 @@ static const struct ladder_row *check_needs(struct transaction *t)
   return judge(t, RUNG_READY, SAW_REPLY);
 }
 
-static void explain_needs(struct session *s)
+/* by the fact that made the row fit */
+static void explain_needs(struct session *s, const struct ladder_row *row)
 {
-  int is_big = (s->facts & IF_TOO_BIG) != 0;
+  static const struct {
+    uint32_t fact;
+    const char *status, *text;
+  } needs[] = {
+    {IF_REQUIRETLS, "5.7.30", "does not offer TLS, which the message requires"},
+    {IF_TLS_NEEDED, "4.7.4", "does not offer TLS, and nothing may go there in clear"},
+    {IF_TLS_HISTORY, "4.7.4", "did TLS before and does not offer it now: not in clear this time"},
+    {IF_TOO_BIG, "5.3.4", "takes only messages of fewer bytes"},
+    {IF_NO_UTF8, "5.6.7", "does not take internationalised mail (SMTPUTF8)"},
+  };
+  size_t i = 0;
 
+  while (i + 1 < sizeof needs / sizeof *needs && !(row->when & needs[i].fact))
+    i++;
   s->text.len = 0;
-  if (!stralloc_cats(&s->text, s->target->host) || !stralloc_cats(&s->text, " [") ||
-      !stralloc_cats(&s->text, s->address) ||
-      !stralloc_cats(&s->text, is_big ? "] takes only messages of fewer bytes"
-                                      : "] does not take internationalised mail (SMTPUTF8)"))
+  if (!cats(&s->text, s->target->host, " [") || !cats(&s->text, s->address, "] ") ||
+      !stralloc_cats(&s->text, needs[i].text))
     s->text.len = 0;
-  snprintf(s->status, sizeof s->status, "%s", is_big ? "5.3.4" : "5.6.7");
+  snprintf(s->status, sizeof s->status, "%s", needs[i].status);
 }
 
 static const struct ladder_row *run_all(struct transaction *t)
@@ -407,7 +420,7 @@ static const struct ladder_row *run_all(struct transaction *t)
   int must_reset = 0;
 
   if (fine->then != DO_GO_ON) {
-    explain_needs(s);
+    explain_needs(s, fine);
     return fine;
   }
   while (pick(t) > 0) {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/confine.h"
 #include "common/content.h"
 #include "common/log.h"
@@ -54,14 +55,20 @@ static int note(void *arg, const struct history_line *l)
   return story_note(&n->story, l) == 0 ? report_note(&n->report, l) : -1;
 }
 
-/* an address that the intake takes: with a domain */
+/* an address that the intake takes: in normal form, with a domain */
 static int complete(stralloc *out, const char *address)
 {
-  errno = ENOMEM;
-  if (!stralloc_copys(out, *address ? address : "postmaster"))
+  static struct address a;
+  const char *why, *text = *address ? address : "postmaster";
+
+  if (address_parse(text, strlen(text), 0, &a, &why) != 0) {
+    errno = EINVAL;
     return -1;
-  if (!strrchr(address, '@') &&
-      !(stralloc_cats(out, "@") && stralloc_cats(out, settings.hostname)))
+  }
+  errno = ENOMEM;
+  if (!stralloc_copyb(out, a.text.s, a.text.len))
+    return -1;
+  if (!*a.domain && !(stralloc_cats(out, "@") && stralloc_cats(out, settings.hostname)))
     return -1;
   return stralloc_0(out) ? 0 : -1;
 }

@@ -14,12 +14,12 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "common/settings.h"
 #include "queue/receive.h"
 
 #define CHAINS 256
 #define OPEN_MAX_PER_CLIENT 20000 /* messages between BEGIN and their end */
 #define NAME_MAX_LEN 15
+#define RECIPIENTS_MAX 100000 /* recipient-limit is smtpd's to enforce, and may change meanwhile */
 
 struct client;
 
@@ -126,7 +126,8 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(o); /* what its client sent before it heard of this is ignored */
 }
 
-static const struct receive_ops receive_ops = {on_durable, on_refused};
+static const struct receive_ops client_messages = {on_durable, on_refused, RECEIVE_REFUSES};
+static const struct receive_ops reports = {on_durable, on_refused, RECEIVE_TAKES};
 
 /* ---- messages from clients */
 
@@ -154,7 +155,7 @@ static int begin(struct client *c, struct wire_msg *m, uint64_t number, const ch
   *why = "BEGIN is malformed";
   if (*find(c, number) || c->count >= OPEN_MAX_PER_CLIENT || get_texts(m, 1, 7, &t) != 0 ||
       envelope_flags_read(t.t[0].s, t.t[0].len, &n.flags) != 0 ||
-      wire_get_num(m, 8, settings.recipient_limit, &nrcpt) != 0)
+      wire_get_num(m, 8, RECIPIENTS_MAX, &nrcpt) != 0)
     return -1;
   n.sender = t.t[1].s;
   n.envid = t.t[2].s;
@@ -169,7 +170,7 @@ static int begin(struct client *c, struct wire_msg *m, uint64_t number, const ch
   }
   o->client = c;
   o->m = number;
-  o->in = receive_begin(&n, nrcpt, &receive_ops, o, &reply);
+  o->in = receive_begin(&n, nrcpt, c->is_lasting ? &client_messages : &reports, o, &reply);
   if (!o->in) {
     tell_refused(c, number, verdict_of_reply((unsigned int)atoi(reply)), reply);
     free(o);

@@ -18,7 +18,6 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/verdict.h"
-#include "queue/destination.h"
 #include "queue/envelope.h"
 #include "queue/inspect.h"
 #include "queue/store.h"
@@ -84,7 +83,8 @@ static int ask(const struct instance *i, int argc, const char *const *argv, stra
 
   if (sock < 0)
     return errno == ENOENT || errno == ECONNREFUSED ? 0 : -1;
-  *code = send_request(sock, argc, argv) == 0 ? read_answers(sock, out) : -1;
+  send_request(sock, argc, argv); /* who may not ask is told so before the question */
+  *code = read_answers(sock, out);
   close(sock);
   errno = EIO;
   return *code < 0 ? -1 : 1;
@@ -192,8 +192,7 @@ static int hurry(const struct store_name *found)
 }
 
 struct hurrying {
-  const struct table *tables;
-  uint32_t hash; /* 0: all */
+  const char *domain; /* NULL: all */
   unsigned long n;
 };
 
@@ -201,18 +200,16 @@ static int hurry_one(void *arg, const struct inspect_message *m)
 {
   struct hurrying *h = arg;
 
-  if (h->hash == 0 || m->name.hop == 0 || m->name.hop == h->hash)
+  if (!h->domain || inspect_concerns(queue_fd, &m->name, h->domain))
     h->n += (unsigned long)hurry(&m->name);
   return 0;
 }
 
 static int retry(const struct inspect_view *v, int argc, const char *const *argv)
 {
-  static stralloc address, text;
   const char *what = argc > 1 ? argv[1] : "all";
-  struct hurrying h = {v->tables, 0, 0};
+  struct hurrying h = {strcmp(what, "all") == 0 ? NULL : what, 0};
   struct inspect_message m;
-  struct nexthop hop;
 
   if (argc > 2) {
     inspect_say(v, 1, "usage: heloise queue retry [ID|DOMAIN|all]\n");
@@ -224,10 +221,6 @@ static int retry(const struct inspect_view *v, int argc, const char *const *argv
     inspect_say(v, 1, "heloise: no such message is in the queue\n");
     return EXIT_DATA;
   } else {
-    if (strcmp(what, "all") != 0 && stralloc_copys(&address, "postmaster@") &&
-        stralloc_cats(&address, what) && stralloc_0(&address) &&
-        destination_of(v->tables, address.s, &hop, &text, NULL) == 0)
-      h.hash = store_hop_hash(text.s, text.len);
     each(hurry_one, &h);
   }
   inspect_say(v, 0, "%lu message%s tried as soon as Heloise runs.\n", h.n,

@@ -21,7 +21,6 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "queue/destination.h"
 #include "queue/inspect.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
@@ -216,7 +215,9 @@ static int hurry(uint32_t h)
   struct waiting *w = waiting_at(h);
   struct store_name n;
 
-  if (w->place == 0)
+  if (w->is_parked)
+    spawners_unpark(h);
+  else if (w->place == 0)
     return 0; /* it is being worked on */
   waiting_name(h, &n);
   if (n.state == STORE_HOLD) {
@@ -229,26 +230,16 @@ static int hurry(uint32_t h)
   return 1;
 }
 
-static uint32_t hash_of_domain(const char *domain)
-{
-  static stralloc address, text;
-  struct nexthop hop;
-
-  if (!stralloc_copys(&address, "postmaster@") || !stralloc_cats(&address, domain) ||
-      !stralloc_0(&address) || destination_of(program_table(), address.s, &hop, &text, NULL) != 0)
-    return 0;
-  return store_hop_hash(text.s, text.len);
-}
-
 static unsigned long hurry_all(const char *domain)
 {
-  uint32_t hash = domain ? hash_of_domain(domain) : 0;
   unsigned long n = 0;
 
   for (uint32_t h = 0; h < waiting_slots(); h++) {
-    const struct waiting *w = waiting_at(h);
-    /* hash 0: several next hops; that domain may be one */
-    if (w->is_used && (!domain || w->hop == hash || w->hop == 0))
+    struct store_name name;
+    if (!waiting_at(h)->is_used)
+      continue;
+    waiting_name(h, &name);
+    if (!domain || inspect_concerns(queue_fd, &name, domain))
       n += (unsigned long)hurry(h);
   }
   return n;
@@ -299,6 +290,8 @@ static void remove_message(struct caller *c, int argc, const char *const *argv)
     work_remove(w);
   } else if (store_remove(queue_fd, &m.name) == 0 || errno == ENOENT) {
     transcript_left(queue_fd, argv[1]);
+    if (waiting_at(h)->is_parked)
+      spawners_unpark(h);
     waiting_drop(h);
   } else {
     complain(c, "heloise: the message's file cannot be removed\n", EXIT_IOERR);

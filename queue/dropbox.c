@@ -30,16 +30,21 @@
 #define NAME_LIMIT 200
 #define STALE 86400            /* seconds: an unfinished file of that age is cleared away */
 #define CHUNK 65536
+#define PIECE (1024 * 1024)    /* copied in one turn of the loop */
 
-/* a file whose message is being made durable */
+/* a file that is being taken: copied a piece a turn, then made durable */
 struct taken {
   struct taken *next;
   char name[NAME_LIMIT + 1];
+  struct incoming *in;
+  int fd; /* -1 once it is copied */
+  off_t at;
+  uint64_t left;
 };
 
 static int queue_fd, drop_fd = -1;
 static struct loop_handler watcher;
-static struct loop_timer timer;
+static struct loop_timer timer, copy_timer;
 static int is_watched;
 static struct taken *taken;
 static size_t taken_count;
@@ -51,6 +56,8 @@ static void forget(struct taken *t)
   while (*p != t)
     p = &(*p)->next;
   *p = t->next;
+  if (t->fd >= 0)
+    close(t->fd);
   free(t);
   if (taken_count-- == AT_ONCE)
     loop_timer_in(&timer, 0); /* there may be more */
@@ -79,12 +86,12 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   struct taken *t = owner;
 
   (void)in;
-  if (v == V_PERM)
+  if (v == V_PERM || receive_is_malformed(reply))
     put_aside(t->name, reply);
   forget(t);
 }
 
-static const struct receive_ops ops = {on_durable, on_refused};
+static const struct receive_ops ops = {on_durable, on_refused, RECEIVE_MARKS};
 
 /* ---- one file */
 
@@ -103,23 +110,41 @@ static int add_received(struct incoming *in, uid_t uid)
   return r;
 }
 
-/* 0: all of it; -1: receive_data() ended the message; -2: the file could not be read */
-static int add_body(struct incoming *in, int fd, const struct drop *d)
+/* copies a piece of one message; large ones must not hold up clients */
+static void copy_piece(struct taken *t)
 {
-  char buf[CHUNK];
-  uint64_t left = d->body_len;
-  off_t at = (off_t)d->body_at;
+  static char buf[CHUNK];
 
-  while (left > 0) {
-    ssize_t n = pread(fd, buf, left < sizeof buf ? (size_t)left : sizeof buf, at);
-    if (n <= 0)
-      return -2;
-    if (receive_data(in, buf, (size_t)n) != 0)
-      return -1;
-    left -= (uint64_t)n;
-    at += n;
+  for (size_t done = 0; t->left > 0 && done < PIECE; done += CHUNK) {
+    ssize_t n = pread(t->fd, buf, t->left < CHUNK ? (size_t)t->left : CHUNK, t->at);
+    if (n <= 0) {
+      receive_abort(t->in); /* it stays, and is tried again */
+      forget(t);
+      return;
+    }
+    if (receive_data(t->in, buf, (size_t)n) != 0)
+      return; /* refused: on_refused() has dealt with t */
+    t->left -= (uint64_t)n;
+    t->at += n;
   }
-  return 0;
+  if (t->left > 0)
+    return;
+  close(t->fd);
+  t->fd = -1;
+  receive_commit(t->in);
+}
+
+static void on_copy_timer(struct loop_timer *timer_)
+{
+  struct taken *t = taken;
+
+  (void)timer_;
+  while (t && t->fd < 0)
+    t = t->next;
+  if (!t)
+    return;
+  copy_piece(t);
+  loop_timer_in(&copy_timer, 0);
 }
 
 static struct taken *remember(const char *name)
@@ -129,6 +154,7 @@ static struct taken *remember(const char *name)
   if (!t)
     return NULL;
   snprintf(t->name, sizeof t->name, "%s", name);
+  t->fd = -1;
   t->next = taken;
   taken = t;
   taken_count++;
@@ -145,9 +171,7 @@ static int take_message(int fd, const struct drop *d, uid_t uid, const char *nam
   struct taken *t;
   struct incoming *in;
 
-  *why = "552 5.3.4 the message is larger than message-size-limit";
-  if (d->body_len > settings.message_size_limit)
-    return -1;
+  *why = "out of memory";
   t = remember(name);
   if (!t)
     return 0;
@@ -155,7 +179,7 @@ static int take_message(int fd, const struct drop *d, uid_t uid, const char *nam
   in = receive_begin(&n, d->nrcpt, &ops, t, why);
   if (!in) {
     forget(t);
-    return verdict_of_reply((unsigned int)atoi(*why)) == V_PERM ? -1 : 0;
+    return receive_is_malformed(*why) ? -1 : 0;
   }
   *why = "an address or parameter is malformed";
   for (size_t i = 0; i < d->nrcpt; i++)
@@ -164,19 +188,19 @@ static int take_message(int fd, const struct drop *d, uid_t uid, const char *nam
       forget(t);
       return -1;
     }
+  t->in = in;
   if (add_received(in, uid) != 0)
     return 0;
-  switch (add_body(in, fd, d)) {
-  case 0:
-    receive_commit(in);
-    return 0;
-  case -1:
-    return 0;
-  default:
+  t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (t->fd < 0) {
     receive_abort(in);
     forget(t);
     return 0;
   }
+  t->at = (off_t)d->body_at;
+  t->left = d->body_len;
+  loop_timer_in(&copy_timer, 0);
+  return 0;
 }
 
 static void take_file(const char *name)
@@ -187,7 +211,7 @@ static void take_file(const char *name)
   struct drop d;
   int r = -1;
 
-  if (fd < 0 && errno != ELOOP) {
+  if (fd < 0 && errno != ELOOP && errno != ENXIO) {
     if (errno != ENOENT)
       log_failed("intake", name, strerror(errno));
     return;
@@ -279,6 +303,7 @@ int dropbox_open(int fd)
   if (drop_fd < 0)
     return -1;
   timer.fire = on_timer;
+  copy_timer.fire = on_copy_timer;
   watcher.ready = on_change;
   watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   snprintf(path, sizeof path, "/proc/self/fd/%d", drop_fd);

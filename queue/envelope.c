@@ -16,6 +16,7 @@
 
 #include "common/units.h"
 
+#define CONTENT_LETTERS 5
 #define MARK_AT 2    /* where the changing part of a recipient's line begins */
 #define MARK_LEN 15  /* "S AAAA NNNNNNNN" */
 #define RCPT_FIRST "T 0000 00000000"
@@ -31,7 +32,8 @@ static const struct letter flag_letters[] = {
   {'b', ENVELOPE_8BITMIME}, {'u', ENVELOPE_SMTPUTF8}, {'r', ENVELOPE_RELAYED},
   {'n', ENVELOPE_REPORT},   {'d', ENVELOPE_DOUBLE},   {0, 0}};
 static const struct letter content_letters[] = {
-  {'H', CONTENT_8BIT_HEADER}, {'B', CONTENT_8BIT_BODY}, {'D', CONTENT_DOT_LINE}, {0, 0}};
+  {'H', CONTENT_8BIT_HEADER}, {'B', CONTENT_8BIT_BODY}, {'D', CONTENT_DOT_LINE},
+  {'L', CONTENT_LOOP},        {'Z', CONTENT_TOO_BIG},   {0, 0}};
 
 static int letters_read(const struct letter *l, const char *s, size_t len, unsigned int *bits)
 {
@@ -121,9 +123,9 @@ void envelope_head(char head[ENVELOPE_HEAD], const struct envelope_sum *s)
   char letters[8], line[ENVELOPE_HEAD + 32];
 
   letters_write(content_letters, letters, s->content);
-  snprintf(line, sizeof line, "heloise 1 %08llx %016llx %-3s %08x %016llx%*s\n",
+  snprintf(line, sizeof line, "heloise 1 %08llx %016llx %-5s %08x %016llx%*s\n",
            (unsigned long long)s->env_len, (unsigned long long)s->body_len, letters, s->longest,
-           (unsigned long long)s->checksum, ENVELOPE_HEAD - 66, "");
+           (unsigned long long)s->checksum, ENVELOPE_HEAD - 68, "");
   memcpy(head, line, ENVELOPE_HEAD);
 }
 
@@ -152,19 +154,19 @@ static int hex(const char *s, size_t digits, uint64_t *v)
 static int parse_head(const char *s, struct envelope_sum *sum)
 {
   uint64_t longest;
-  size_t letters = 3;
+  size_t letters = CONTENT_LETTERS;
 
-  if (memcmp(s, "heloise 1 ", 10) != 0 || s[18] != ' ' || s[35] != ' ' || s[39] != ' ' ||
-      s[48] != ' ' || s[ENVELOPE_HEAD - 1] != '\n')
+  if (memcmp(s, "heloise 1 ", 10) != 0 || s[18] != ' ' || s[35] != ' ' || s[41] != ' ' ||
+      s[50] != ' ' || s[ENVELOPE_HEAD - 1] != '\n')
     return -1;
-  for (size_t i = 65; i < ENVELOPE_HEAD - 1; i++)
+  for (size_t i = 67; i < ENVELOPE_HEAD - 1; i++)
     if (s[i] != ' ')
       return -1;
   while (letters > 0 && s[36 + letters - 1] == ' ')
     letters--;
   if (hex(s + 10, 8, &sum->env_len) != 0 || hex(s + 19, 16, &sum->body_len) != 0 ||
       letters_read(content_letters, s + 36, letters, &sum->content) != 0 ||
-      hex(s + 40, 8, &longest) != 0 || hex(s + 49, 16, &sum->checksum) != 0)
+      hex(s + 42, 8, &longest) != 0 || hex(s + 51, 16, &sum->checksum) != 0)
     return -1;
   sum->longest = (unsigned int)longest;
   return sum->env_len <= ENVELOPE_HEAD || sum->env_len > ENVELOPE_MAX ||
@@ -198,7 +200,7 @@ static const char *value(struct cursor *c, char key)
 
 static int is_status(char c)
 {
-  return c && strchr("TDFBR", c) != NULL;
+  return c && strchr("TDFB", c) != NULL;
 }
 
 /* cuts the word before the next space off *s; NULL when there is none or it is empty */

@@ -27,7 +27,9 @@
 enum envelope_content {
   CONTENT_8BIT_HEADER = 1, /* H */
   CONTENT_8BIT_BODY = 2,   /* B */
-  CONTENT_DOT_LINE = 4     /* D: some line starts with a dot */
+  CONTENT_DOT_LINE = 4,    /* D: some line starts with a dot */
+  CONTENT_LOOP = 8,        /* L: has received-limit hops behind it; fails at once */
+  CONTENT_TOO_BIG = 16     /* Z: over message-size-limit; fails at once */
 };
 
 /* what was agreed with the client: letters in line o and in WIRE_BEGIN */
@@ -43,8 +45,7 @@ enum rcpt_status {
   RCPT_TODO = 'T',
   RCPT_DONE = 'D',
   RCPT_FAILED = 'F',  /* failed for good, the sender not yet told */
-  RCPT_BOUNCED = 'B', /* failed for good, the report is queued, or no one wants one */
-  RCPT_REMOVED = 'R'  /* by an administrator */
+  RCPT_BOUNCED = 'B'  /* failed for good, the report is queued, or no one wants one */
 };
 
 struct envelope_rcpt {
@@ -102,7 +103,7 @@ int envelope_add_rcpt(stralloc *out, const char *address, const char *notify, co
 int envelope_finish(stralloc *out); /* the empty line */
 /* writes the head line of a block of env_len bytes into head (ENVELOPE_HEAD bytes) */
 #define ENVELOPE_HEAD 80
-#define ENVELOPE_HEAD_SUMMED 49 /* of it, the part before the checksum */
+#define ENVELOPE_HEAD_SUMMED 51 /* of it, the part before the checksum */
 struct envelope_sum {
   uint64_t env_len, body_len, checksum;
   unsigned int content, longest;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,15 +60,33 @@ static int complain(int code, const char *what, const char *text, size_t len)
 
 static int complain_error(const char *what)
 {
-  int has_no_queue = errno == ENOENT || errno == EACCES || errno == ENOTDIR;
   const char *why = strerror(errno);
 
-  return complain(has_no_queue ? EXIT_CANTCREAT : EXIT_TEMPFAIL, what, why, strlen(why));
+  return complain(EXIT_TEMPFAIL, what, why, strlen(why));
 }
 
 static int no_memory(void)
 {
   return complain(EXIT_TEMPFAIL, "out of memory", NULL, 0);
+}
+
+/* queue/drop cannot be written in: without an instance, or without the right, waiting is no use */
+static int complain_drop(const char *queue)
+{
+  int e = errno, is_missing = e == ENOENT || e == ENOTDIR, code;
+  struct stat st;
+  stralloc text = {0};
+
+  is_missing = is_missing && stat(queue, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  code = is_missing ? EXIT_CONFIG : e == EACCES ? EXIT_CANTCREAT : EXIT_TEMPFAIL;
+  if (!stralloc_cats(&text, queue) || !stralloc_cats(&text, "/drop: ") ||
+      !stralloc_cats(&text, strerror(e)) ||
+      !stralloc_cats(&text, is_missing ? "; heloise init makes one" : ""))
+    code = -no_memory();
+  else /* the text is not the caller's, but HELOISE_DIR may be */
+    complain(code, is_missing ? "no instance" : "no way to the queue", text.s, text.len);
+  stralloc_free(&text);
+  return -code;
 }
 
 /* ---- envelope */
@@ -265,7 +284,7 @@ static int write_message(struct handin *h, const char *queue)
   if (h->head.len > DROP_HEAD_MAX)
     return complain(EXIT_DATA, "too many recipients", NULL, 0);
   if (drop_create(&h->file, queue) != 0)
-    return complain_error("queue/drop");
+    return complain_drop(queue);
   r = drop_write(&h->file, h->head.s, h->head.len) == 0 ? 0 : complain_error("queue/drop");
   if (r == 0)
     r = put_header(h, (uint64_t)time(NULL));

@@ -3,8 +3,10 @@
  * Runs in a child of the manager, or in the command while nothing runs. */
 #include "queue/inspect.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/json.h"
 #include "common/units.h"
@@ -169,6 +171,35 @@ static int why(const struct inspect_view *v, const struct wish *w)
   return why_show(v, w->json, w->id);
 }
 
+/* ---- for retry */
+
+static int is_at(const char *address, const char *domain)
+{
+  const char *own = envelope_domain(address);
+  size_t len = strlen(own), want = strlen(domain);
+
+  if (domain[0] == '.')
+    return len > want && strcasecmp(own + len - want, domain) == 0;
+  return strcasecmp(own, domain) == 0;
+}
+
+int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain)
+{
+  struct envelope e;
+  const char *why;
+  int fd = store_open(queue_fd, n, O_RDONLY), found = 0;
+
+  if (fd < 0)
+    return 0;
+  if (envelope_read(fd, &e, &why) == 0) {
+    for (size_t i = 0; i < e.nrcpt && !found; i++)
+      found = e.rcpt[i].status == RCPT_TODO && is_at(e.rcpt[i].address, domain);
+    envelope_free(&e);
+  }
+  close(fd);
+  return found;
+}
+
 /* ---- verbs */
 
 static const struct {
@@ -178,14 +209,6 @@ static const struct {
 } verbs[] = {{"list", "list [--json]", 0, 0, list},
              {"show", "show ID [--transcript [N]] [--json]", 1, 1, show},
              {"why", "why ID [--json]", 1, 0, why}};
-
-int inspect_knows(const char *verb)
-{
-  for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-    if (strcmp(verbs[i].verb, verb) == 0)
-      return 1;
-  return 0;
-}
 
 /* the number of an attempt, after --transcript: 0, or -1 when s is none */
 static int read_attempt(const char *s, struct wish *w)

@@ -32,8 +32,8 @@ struct inspect_view {
 /* runs "list [--json]", "show ID [--transcript [N]] [--json]", "why ID [--json]". The exit code
  * (verdict.h). */
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv);
-/* whether verb is one of them */
-int inspect_knows(const char *verb);
+/* whether a recipient still to do is at this domain, or beneath it for ".domain" */
+int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain);
 /* prints one line */
 void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
   __attribute__((format(printf, 3, 4)));

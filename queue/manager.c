@@ -3,6 +3,7 @@
  * Runs as hlqueue with the queue directory; no network. Knows every message by name, takes
  * up what is due, has attempts made, records what they say. heloise-queue(8) */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "queue/control.h"
+#include "queue/flush.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
@@ -20,11 +22,12 @@
 #include "queue/work.h"
 
 #define HOUR_MS 3600000
+#define SCAN_AGAIN_MS 5000
 #define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer timer, sweeper;
+static struct loop_timer timer, scan_timer, sweeper;
 
 /* ---- messages enter */
 
@@ -40,17 +43,31 @@ static int add_found(void *arg, const struct store_name *n)
   return 0;
 }
 
+/* reads the names of all messages; what could not be read is read again later: a message that
+ * is known already stays as it is */
 static void scan(void)
 {
+  int is_whole = 1;
+
   for (int s = 0; s < STORE_STATES; s++)
-    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0)
-      log_failed("queue", store_state_word((enum store_state)s), strerror(errno));
+    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0) {
+      log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
+      is_whole = 0;
+    }
+  if (!is_whole)
+    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
+}
+
+static void on_scan_timer(struct loop_timer *t)
+{
+  (void)t;
+  scan();
 }
 
 static void rescan_new(void)
 {
   if (store_scan(queue_fd, STORE_NEW, 1, add_found, NULL) != 0)
-    log_failed("queue", "new", strerror(errno));
+    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
 }
 
 static int on_news(struct chan *c, struct wire_msg *m, const char **why)
@@ -179,6 +196,7 @@ static int take_channel(const char *peer, int fd)
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
+  char waits[32];
 
   if (queue_fd < 0 || store_settle(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
@@ -187,16 +205,20 @@ static int start(void)
   work_open(queue_fd);
   spawners_open(queue_fd);
   reports_open(&intake, queue_fd);
+  scan_timer.fire = on_scan_timer;
   scan();
   if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
     return -1;
+  if (flush_start(queue_fd) != 0)
+    program_die("flushing thread", strerror(errno));
   timer.fire = on_timer;
   sweeper.fire = sweep;
   if (transcript_make(queue_fd) != 0)
     log_failed("queue", "transcript", strerror(errno));
   loop_timer_in(&sweeper, 1000);
   loop_after_turn(after_turn);
-  log_started("queue", log_num(waiting_count()));
+  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
+  log_started("queue", waits);
   return 0;
 }
 

@@ -26,6 +26,7 @@
 
 #define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
 #define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
+#define MEMORY_MAX (256 * 1024 * 1024)      /* envelopes too; beyond it no message is begun */
 #define GROUP_MAX 512
 
 struct incoming {
@@ -35,6 +36,8 @@ struct incoming {
   char id[STORE_ID_LEN + 1];
   stralloc head, body; /* head: the envelope block; body: bound IN_MEMORY */
   size_t nrcpt, missing;
+  size_t counted; /* bytes of head and body in in_memory */
+  uint64_t *seen; /* hashes of recipients, nrcpt * 2 places: one that is named twice gets one copy */
   int fd; /* tmp/ID, or -1 while in memory */
   int error;
   unsigned int flags;
@@ -78,13 +81,28 @@ static const char *reply_for(int error)
   return error == ENOMEM ? no_memory : no_write;
 }
 
+int receive_is_malformed(const char *reply)
+{
+  return reply == malformed;
+}
+
 /* ---- a message's life */
+
+/* brings the sum of all memory up to date */
+static void count(struct incoming *in)
+{
+  size_t has = in->head.a + in->body.a;
+
+  in_memory += has - in->counted;
+  in->counted = has;
+}
 
 static void free_incoming(struct incoming *in)
 {
   if (in->fd >= 0)
     close(in->fd);
-  in_memory -= in->body.a;
+  in_memory -= in->counted;
+  free(in->seen);
   free(in->head.s);
   free(in->body.s);
   free(in->sender);
@@ -147,6 +165,7 @@ struct incoming *receive_begin(struct envelope_new *n, size_t nrcpt, const struc
                                void *owner, const char **reply)
 {
   struct incoming *in;
+  int made;
 
   *reply = malformed;
   if (!is_envelope(n) || nrcpt == 0)
@@ -155,7 +174,7 @@ struct incoming *receive_begin(struct envelope_new *n, size_t nrcpt, const struc
   if (!has_room())
     return NULL;
   *reply = no_memory;
-  in = calloc(1, sizeof *in);
+  in = in_memory < MEMORY_MAX ? calloc(1, sizeof *in) : NULL;
   if (!in)
     return NULL;
   in->fd = -1;
@@ -168,7 +187,10 @@ struct incoming *receive_begin(struct envelope_new *n, size_t nrcpt, const struc
   n->created = (uint64_t)time(NULL);
   in->sender = strdup(n->sender);
   in->sum = XXH3_createState();
-  if (!in->sender || !in->sum || envelope_begin(&in->head, n) != 0) {
+  in->seen = calloc(nrcpt * 2, sizeof *in->seen);
+  made = envelope_begin(&in->head, n);
+  count(in);
+  if (!in->sender || !in->sum || !in->seen || made != 0) {
     free_incoming(in);
     return NULL;
   }
@@ -194,16 +216,36 @@ static int is_notify(const char *s)
   return 1;
 }
 
+/* remembers the recipient; 0 when it was named before with the same parameters */
+static int is_new_rcpt(struct incoming *in, const char *address, const char *notify,
+                       const char *orcpt)
+{
+  uint64_t h = XXH3_64bits_withSeed(address, strlen(address), 1);
+  size_t places = in->nrcpt * 2, i;
+
+  h = XXH3_64bits_withSeed(notify, strlen(notify), h);
+  h = XXH3_64bits_withSeed(orcpt, strlen(orcpt), h) | 1;
+  for (i = h % places; in->seen[i]; i = (i + 1) % places)
+    if (in->seen[i] == h)
+      return 0;
+  in->seen[i] = h;
+  return 1;
+}
+
 int receive_rcpt(struct incoming *in, const char *address, const char *notify, const char *orcpt)
 {
   if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, 600))
     return -1;
   if (in->head.len > ENVELOPE_MAX - 4096 ||
-      envelope_add_rcpt(&in->head, address, notify, orcpt) != 0)
+      (is_new_rcpt(in, address, notify, orcpt) &&
+       envelope_add_rcpt(&in->head, address, notify, orcpt) != 0))
     return -1;
   in->missing--;
+  count(in);
   if (in->missing > 0)
     return 0;
+  free(in->seen);
+  in->seen = NULL;
   if (envelope_finish(&in->head) != 0)
     return -1;
   XXH3_64bits_reset(in->sum);
@@ -213,7 +255,7 @@ int receive_rcpt(struct incoming *in, const char *address, const char *notify, c
 
 static void refuse(struct incoming *in, const char *reply)
 {
-  log_intake_refused(in->owner ? in->id : "-", in->sender, reply);
+  log_intake_refused(in->id, in->sender, reply);
   if (in->fd >= 0)
     store_abandon(queue_fd, in->id);
   if (in->owner)
@@ -273,7 +315,6 @@ static int spill(struct incoming *in)
 int receive_data(struct incoming *in, const char *s, size_t len)
 {
   struct iovec v = {(void *)(uintptr_t)s, len};
-  size_t room = in->body.a;
   int error = 0;
 
   content_scan(&in->content, s, len);
@@ -285,8 +326,8 @@ int receive_data(struct incoming *in, const char *s, size_t len)
   } else if (error == 0 && !stralloc_catb(&in->body, s, len)) {
     error = ENOMEM;
   }
-  in_memory += in->body.a - room;
-  if (in->content.size > settings.message_size_limit) {
+  count(in);
+  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit) {
     refuse(in, too_big);
     return -1;
   }
@@ -299,6 +340,15 @@ int receive_data(struct incoming *in, const char *s, size_t len)
 
 /* ---- the committing thread */
 
+/* the marks of a message that may not be delivered */
+static unsigned int over_limits(const struct incoming *in)
+{
+  if (in->ops->limits != RECEIVE_MARKS)
+    return 0;
+  return (in->content.received >= settings.received_limit ? CONTENT_LOOP : 0U) |
+         (in->content.size > settings.message_size_limit ? CONTENT_TOO_BIG : 0U);
+}
+
 /* completes the file: head line, content if still in memory, end mark. 0, or the errno. */
 static int complete(struct incoming *in)
 {
@@ -306,7 +356,7 @@ static int complete(struct incoming *in)
     in->head.len, in->content.size, 0,
     (in->content.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
       (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
-      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U),
+      (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U) | over_limits(in),
     in->content.longest};
   struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
 
@@ -428,18 +478,20 @@ static void on_wake(struct loop_handler *h, int fd, int events)
 }
 
 /* why the content is not taken, or NULL */
-static const char *content_fault(const struct content *c)
+static const char *content_fault(const struct content *c, enum receive_limits limits)
 {
-  if (c->size > settings.message_size_limit)
-    return too_big;
-  if (c->header_size > settings.header_size_limit)
-    return big_header;
   if (c->has_nul)
     return has_nul;
   if (c->has_bare_cr || c->has_bare_lf)
     return has_bare;
   if (!c->ends_line)
     return malformed;
+  if (limits != RECEIVE_REFUSES)
+    return NULL;
+  if (c->size > settings.message_size_limit)
+    return too_big;
+  if (c->header_size > settings.header_size_limit)
+    return big_header;
   return c->received >= settings.received_limit ? loop : NULL;
 }
 
@@ -448,7 +500,7 @@ void receive_commit(struct incoming *in)
   const char *fault;
 
   content_end(&in->content);
-  fault = in->missing ? malformed : content_fault(&in->content);
+  fault = in->missing ? malformed : content_fault(&in->content, in->ops->limits);
   if (fault) {
     refuse(in, fault);
     return;

@@ -14,11 +14,20 @@
 
 struct incoming;
 
+/* what a message over the limits of size and hops meets */
+enum receive_limits {
+  RECEIVE_REFUSES,
+  RECEIVE_MARKS, /* nobody is there to hear a refusal (queue/drop): it is taken, and fails in the
+                    queue with a report to its sender */
+  RECEIVE_TAKES  /* a failure report, which must not fail for what it reports */
+};
+
 struct receive_ops {
   /* exactly one of the two ends a message that was not aborted; it is freed after the call */
   void (*durable)(void *owner, struct incoming *in);
   /* reply is "452 4.3.1 text" */
   void (*refused)(void *owner, struct incoming *in, enum verdict v, const char *reply);
+  enum receive_limits limits;
 };
 
 /* starts the committing thread. 0, or -1 with errno. */
@@ -39,6 +48,8 @@ void receive_abort(struct incoming *in);
 /* the owner is gone: a message already committed goes on, its end is not told */
 void receive_disown(struct incoming *in);
 
+/* whether a reply says that our client's hand-over was at fault */
+int receive_is_malformed(const char *reply);
 const char *receive_id(const struct incoming *in);
 size_t receive_missing_rcpts(const struct incoming *in); /* of those announced */
 

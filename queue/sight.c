@@ -105,8 +105,6 @@ const char *sight_rcpt(enum rcpt_status s)
   case RCPT_FAILED:
   case RCPT_BOUNCED:
     return "failed";
-  case RCPT_REMOVED:
-    return "removed";
   default:
     return "todo";
   }

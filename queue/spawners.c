@@ -5,6 +5,7 @@
  * destination-attempts fly at once; destinations with jobs take turns. */
 #include "queue/spawners.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,15 +23,20 @@
 #include "common/settings.h"
 #include "common/units.h"
 #include "queue/dialogue.h"
+#include "queue/waiting.h"
 
-#define CHAINS 4096
+#define CHAINS 4096 /* a power of two up to 2^32: spawners_is_crowded() knows 32 bits of a key */
+#define CROWD 4        /* times destination-attempts: no more messages are taken up for it */
+#define LOCAL_EACH 4   /* deliveries at once to one local address */
+#define UNPROVEN_EACH 1
 
 struct spawner {
   struct chan chan; /* first */
   const char *name;
   const uint64_t *limit; /* of jobs that fly at once */
   size_t flying;
-  int is_full; /* its channel's queue is; drained() follows */
+  int is_full;  /* its channel's queue is; drained() follows */
+  int is_tight; /* half of its places were taken: some destinations were held to few */
   struct destination *ready, *ready_last;
 };
 
@@ -59,29 +65,108 @@ void spawners_open(int queue_fd)
 
 /* ---- destinations */
 
-static struct destination *destination(const char *nexthop, size_t len, enum work_spawner s)
+/* local mail is one destination per address, so that one mailbox that is stuck stops no other */
+static uint64_t key_of(const struct job *j, const char *nexthop, size_t len, enum work_spawner s)
 {
-  struct destination **p = &by_name[XXH3_64bits(nexthop, len) % CHAINS], *d;
+  const char *address = j->work->e.rcpt[j->rcpt[0]].address;
+
+  return s == WORK_LOCAL ? XXH3_64bits(address, strlen(address)) : XXH3_64bits(nexthop, len);
+}
+
+static struct destination *destination(uint64_t key, const char *nexthop, size_t len,
+                                       enum work_spawner s)
+{
+  struct destination **p = &by_name[key % CHAINS], *d;
 
   for (; *p; p = &(*p)->chain)
-    if ((*p)->len == len && memcmp((*p)->nexthop, nexthop, len) == 0)
+    if ((*p)->key == key && (*p)->spawner == s)
       return *p;
   d = calloc(1, sizeof *d + len + 1);
   if (!d)
     return NULL;
   memcpy(d->nexthop, nexthop, len);
-  d->len = len;
+  d->key = key;
   d->spawner = s;
+  d->parked = d->parked_last = WAITING_NONE;
   *p = d;
   return d;
+}
+
+static struct destination *by_hop(uint32_t hop)
+{
+  struct destination *d = by_name[hop % CHAINS];
+
+  while (d && ((uint32_t)d->key != hop || d->spawner != WORK_DELIVER))
+    d = d->chain;
+  return d;
+}
+
+int spawners_is_crowded(uint32_t hop)
+{
+  const struct destination *d = by_hop(hop);
+
+  return d && d->waiting >= CROWD * settings.destination_attempts;
+}
+
+void spawners_park(uint32_t hop, uint32_t handle)
+{
+  struct destination *d = by_hop(hop);
+
+  assert(d);
+  waiting_take(handle);
+  waiting_at(handle)->is_parked = 1;
+  waiting_at(handle)->behind = WAITING_NONE;
+  if (d->parked == WAITING_NONE)
+    d->parked = handle;
+  else
+    waiting_at(d->parked_last)->behind = handle;
+  d->parked_last = handle;
+}
+
+/* takes `handle`, which stands behind `before` (WAITING_NONE: first), out of d's line */
+static void leave_line(struct destination *d, uint32_t before, uint32_t handle)
+{
+  struct waiting *w = waiting_at(handle);
+
+  if (before == WAITING_NONE)
+    d->parked = w->behind;
+  else
+    waiting_at(before)->behind = w->behind;
+  if (d->parked_last == handle)
+    d->parked_last = before;
+  w->is_parked = 0;
+}
+
+void spawners_unpark(uint32_t handle)
+{
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct destination *d = by_name[i]; d; d = d->chain)
+      for (uint32_t before = WAITING_NONE, h = d->parked; h != WAITING_NONE;
+           before = h, h = waiting_at(h)->behind)
+        if (h == handle) {
+          leave_line(d, before, h);
+          return;
+        }
+}
+
+/* there is room: those parked are due again */
+static void wake(struct destination *d)
+{
+  size_t room = CROWD * settings.destination_attempts - d->waiting;
+
+  for (; room > 0 && d->parked != WAITING_NONE; room--) {
+    uint32_t handle = d->parked;
+    leave_line(d, WAITING_NONE, handle);
+    waiting_until(handle, 0);
+  }
 }
 
 /* a destination without jobs is forgotten */
 static void release(struct destination *d)
 {
-  struct destination **p = &by_name[XXH3_64bits(d->nexthop, d->len) % CHAINS];
+  struct destination **p = &by_name[d->key % CHAINS];
 
-  if (d->flying || d->waiting || d->is_ready)
+  if (d->flying || d->waiting || d->is_ready || d->parked != WAITING_NONE)
     return;
   while (*p != d)
     p = &(*p)->chain;
@@ -89,9 +174,15 @@ static void release(struct destination *d)
   free(d);
 }
 
+/* how many jobs of d may fly: while half of all places are taken, destinations that have not
+ * shown that they take mail get few, so that slow ones cannot take all */
 static size_t places(const struct destination *d)
 {
-  return d->spawner == WORK_LOCAL ? settings.local_attempts : settings.destination_attempts;
+  const struct spawner *s = &spawner[d->spawner];
+
+  if (d->spawner == WORK_LOCAL)
+    return LOCAL_EACH;
+  return s->flying * 2 >= *s->limit && !d->is_proven ? UNPROVEN_EACH : settings.destination_attempts;
 }
 
 /* puts d in the round when it has a job to start and a place for it */
@@ -112,7 +203,7 @@ static void join_round(struct destination *d)
 
 int spawners_add(struct job *j, const char *nexthop, size_t len, enum work_spawner s)
 {
-  struct destination *d = destination(nexthop, len, s);
+  struct destination *d = destination(key_of(j, nexthop, len, s), nexthop, len, s);
 
   if (!d)
     return -1;
@@ -209,6 +300,8 @@ static struct job *take_job(struct destination *d)
 
   d->first = j->next;
   d->waiting--;
+  if (d->waiting * 2 < CROWD * settings.destination_attempts && d->parked != WAITING_NONE)
+    wake(d);
   return j;
 }
 
@@ -224,6 +317,7 @@ static void start_one(struct spawner *s)
   *p = j;
   d->flying++;
   s->flying++;
+  s->is_tight |= s->flying * 2 >= *s->limit;
   if (j->work->is_removed) {
     land(j, "removed", 0);
     return;
@@ -237,10 +331,23 @@ static void start_one(struct spawner *s)
   land(j, strerror(errno), 0);
 }
 
+/* those that were held to few places may have more now */
+static void rejoin(struct spawner *s)
+{
+  if (!s->is_tight || s->flying * 2 >= *s->limit)
+    return;
+  s->is_tight = 0;
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct destination *d = by_name[i]; d; d = d->chain)
+      if (&spawner[d->spawner] == s)
+        join_round(d);
+}
+
 void spawners_run(void)
 {
   for (size_t i = 0; i < WORK_SPAWNERS; i++) {
     struct spawner *s = &spawner[i];
+    rejoin(s);
     while (s->ready && s->flying < *s->limit && !s->is_full && chan_is_open(&s->chan))
       start_one(s);
   }
@@ -273,6 +380,7 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
       wire_get_text(m, 5, 4096, &reply) != 0)
     return -1;
   j->told[place] = 1;
+  j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;
   r.reply = reply.s;
   work_result(j, j->rcpt[place], &r);

@@ -94,6 +94,11 @@ uint64_t store_id_time(const char *id)
 
 /* ---- names */
 
+static unsigned int bucket_of(const char *id)
+{
+  return (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
+}
+
 static void path_of(char out[STORE_NAME_MAX], const struct store_name *n)
 {
   const char *bucket = n->id + 13;
@@ -128,7 +133,7 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
     return -1;
   memcpy(n->id, name, STORE_ID_LEN);
   n->state = s;
-  if ((unsigned int)(name[13] - '0') * 8 + (unsigned int)(name[14] - '0') != bucket)
+  if (bucket_of(name) != bucket)
     return -1;
   if (s == STORE_NEW)
     return 0;
@@ -257,7 +262,7 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
   flush_files(queue_fd, c, n);
   link_files(queue_fd, c, n);
   for (size_t i = 0; i < n; i++) {
-    unsigned int b = (unsigned int)(c[i].id[13] - '0') * 8 + (unsigned int)(c[i].id[14] - '0');
+    unsigned int b = bucket_of(c[i].id);
     char dir[STORE_NAME_MAX];
     if (c[i].error)
       continue;
@@ -270,6 +275,22 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
 }
 
 /* ---- the manager's side */
+
+uint64_t store_bucket_bit(const struct store_name *n)
+{
+  return (uint64_t)1 << bucket_of(n->id);
+}
+
+void store_flush(int queue_fd, enum store_state s, uint64_t buckets)
+{
+  char path[STORE_NAME_MAX];
+
+  for (unsigned int b = 0; b < BUCKETS; b++)
+    if (buckets & (uint64_t)1 << b) {
+      snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
+      flush_dir(queue_fd, path); /* what it could not hold may be delivered again, no more */
+    }
+}
 
 int store_put_aside(int queue_fd, const char *path, const char *why)
 {
@@ -303,7 +324,7 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
       close(fd);
     return -1;
   }
-  while (r == 0 && (d = readdir(dir))) {
+  while (r == 0 && (errno = 0, d = readdir(dir))) {
     struct store_name n;
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
       continue;
@@ -315,6 +336,8 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
       store_put_aside(queue_fd, whole, "not the name of a message");
     }
   }
+  if (r == 0 && !d && errno != 0)
+    r = -1;
   closedir(dir);
   return r;
 }
@@ -322,12 +345,16 @@ static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int m
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg)
 {
+  int result = 0;
+
   for (unsigned int b = 0; b < BUCKETS; b++) {
     int r = scan_dir(queue_fd, s, b, moves, f, arg);
-    if (r != 0)
+    if (r > 0)
       return r;
+    if (r < 0)
+      result = -1; /* the others are looked at all the same */
   }
-  return 0;
+  return result;
 }
 
 struct wanted {
@@ -353,7 +380,7 @@ int store_find(int queue_fd, const char *id, struct store_name *n)
   errno = ENOENT;
   if (!store_is_id(id, strlen(id)))
     return -1;
-  bucket = (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
+  bucket = bucket_of(id);
   for (int s = 0; s < STORE_STATES; s++)
     if (scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
       return 0;

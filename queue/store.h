@@ -65,8 +65,9 @@ uint64_t store_free(int queue_fd);
 
 /* ---- the manager's and the commands' side */
 
-/* calls f for each message of a state; names that are none go to corrupt/ when `moves`. 0, or
- * -1 with errno; stops when f returns non-zero and returns that. */
+/* calls f for each message of a state; names that are none go to corrupt/ when `moves`. 0; -1
+ * when some directory could not be read whole (the others were); stops when f returns more
+ * than 0 and returns that. */
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */
@@ -76,6 +77,9 @@ int store_open(int queue_fd, const struct store_name *n, int flags);
 /* moves a message to another state, next attempt and hop, in one rename; updates *n. Not
  * flushed: the old name says nothing false. 0, or -1 with errno (then *n is unchanged). */
 int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t next, uint32_t hop);
+/* flushes those directories of a state whose bits are set; the bit of a message's. Thread-safe. */
+void store_flush(int queue_fd, enum store_state s, uint64_t buckets);
+uint64_t store_bucket_bit(const struct store_name *n);
 /* the message has left the queue: unlinks it. 0, or -1 with errno. */
 int store_remove(int queue_fd, const struct store_name *n);
 /* puts a message aside in corrupt/ and logs why. 0, or -1 with errno. */

@@ -1,6 +1,6 @@
 /* waiting.h - every message in the queue, as the manager remembers it
  *
- * One small record each (40 bytes, and 4 in the heap, and 4 to 8 in the index), found by id
+ * One small record each (48 bytes, and 4 in the heap, and 4 to 8 in the index), found by id
  * and by next attempt time. Names only: what else is known stands in the file. */
 #ifndef QUEUE_WAITING_H
 #define QUEUE_WAITING_H
@@ -18,9 +18,11 @@ struct waiting {
   uint32_t due;       /* when it is taken up next; WAITING_NEVER: not by itself */
   uint32_t place; /* 1 + index in the heap; 0: not waiting for a time (active) */
   uint32_t chain; /* next record with the same hash, or next free record */
+  uint32_t behind; /* the next one parked at the same destination (spawners.h) */
   uint8_t state;  /* enum store_state */
   uint8_t is_unverified; /* not fresh from the intake: its checksum is looked at first */
   uint8_t is_hurried;    /* asked for now: every recipient is tried, whatever its own time */
+  uint8_t is_parked;  /* waits for its destination to have room, not for a time */
   uint8_t is_used;
 };
 

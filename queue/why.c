@@ -67,7 +67,8 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
     return;
   }
   if (s->m->due == UINT32_MAX || r->next == UINT32_MAX) {
-    add(f, "It is held until an administrator says `heloise queue retry ", s->e.id, "`.");
+    add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
+        s->e.id, "`.");
     return;
   }
   if (s->m->is_active)

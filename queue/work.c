@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "common/retry.h"
 #include "common/settings.h"
 #include "queue/destination.h"
+#include "queue/flush.h"
 #include "queue/history.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
@@ -61,6 +63,7 @@ struct work *work_find(uint32_t handle)
 
 static void free_work(struct work *w)
 {
+  loop_timer_stop(&w->again);
   if (w->fd >= 0)
     close(w->fd);
   if (w->prev)
@@ -89,20 +92,48 @@ static void mark(struct work *w, size_t i)
 {
   if (w->e.rcpt[i].status != RCPT_TODO)
     w->needs_flush = 1;
-  if (open_for_marks(w) != 0 || envelope_mark(w->fd, &w->e, i) != 0)
-    log_failed("queue", w->name.id, strerror(errno));
+  if (open_for_marks(w) == 0 && envelope_mark(w->fd, &w->e, i) == 0)
+    return;
+  log_failed("queue", w->name.id, strerror(errno));
+  w->is_unmarked |= w->e.rcpt[i].status != RCPT_TODO;
+}
+
+static void settle(struct work *w);
+
+static void on_again(struct loop_timer *t)
+{
+  settle((struct work *)((char *)t - offsetof(struct work, again)));
+}
+
+/* keeps the message in memory: it must not be read again before the disk knows what is done, or
+ * it would be delivered again and again */
+static void keep(struct work *w)
+{
+  w->again.fire = on_again;
+  loop_timer_in(&w->again, AGAIN_SOON * 1000);
+}
+
+/* writes marks that could not be written. 0, or -1 */
+static int mark_again(struct work *w)
+{
+  w->is_unmarked = 0;
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    if (w->e.rcpt[i].status != RCPT_TODO)
+      mark(w, i);
+  return w->is_unmarked ? -1 : 0;
 }
 
 static void leave(struct work *w, const char *reason)
 {
   if (!w->is_gone && store_remove(queue_fd, &w->name) != 0 && errno != ENOENT) {
     log_failed("queue", w->name.id, strerror(errno));
-    waiting_until(w->handle, (uint32_t)now() + AGAIN_LATER);
-    free_work(w);
+    keep(w);
     return;
   }
   if (w->name.state != STORE_NEW || w->has_transcript)
     transcript_left(queue_fd, w->name.id);
+  if (!w->is_gone)
+    flush_soon(&w->name);
   log_finished(w->name.id, reason);
   waiting_drop(w->handle);
   free_work(w);
@@ -147,6 +178,13 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
   waiting_until(w->handle, due);
+  free_work(w);
+}
+
+/* nothing was tried: the file stays as it is, and the message waits for room */
+static void park(struct work *w)
+{
+  spawners_park(w->crowded_hop, w->handle);
   free_work(w);
 }
 
@@ -197,10 +235,14 @@ static void settle(struct work *w)
     reports_start(w);
     return;
   }
-  if (earliest(w, &next, &hop))
-    wait_again(w, next, hop);
-  else
+  if (!earliest(w, &next, &hop))
     leave(w, "no recipient is left");
+  else if (w->is_unmarked && mark_again(w) != 0)
+    keep(w);
+  else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+    park(w);
+  else
+    wait_again(w, next, hop);
 }
 
 void work_reported(struct work *w, int ok)
@@ -300,8 +342,10 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   if (res->verdict == V_OK && unfinished(w) == 0) {
     /* the last one: the file goes at once, marks and story with it */
     w->is_gone = store_remove(queue_fd, &w->name) == 0;
-    if (w->is_gone)
+    if (w->is_gone) {
+      flush_soon(&w->name);
       return;
+    }
   }
   mark(w, rcpt);
   snprintf(number, sizeof number, "%zu", rcpt);
@@ -354,6 +398,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
                             .is_local = j->to->spawner == WORK_LOCAL};
   struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing"};
   struct retry schedule;
+  char expired[300];
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
@@ -362,8 +407,12 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
   }
   retry_find(program_table(), domain, strlen(domain), &schedule);
   res.until = retry_next(&schedule, &m, now());
-  if (res.until == 0)
+  if (res.until == 0) {
     res.verdict = V_PERM;
+    res.status = "4.4.7";
+    snprintf(expired, sizeof expired, "delivery time expired: %s", res.reply);
+    res.reply = expired;
+  }
   work_result(j, rcpt, &res);
 }
 
@@ -465,6 +514,17 @@ static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
     write_story(w, &line);
 }
 
+/* a message that was taken without anyone to refuse it to (from queue/drop), and may not be
+ * delivered: every recipient fails, so that the sender hears of it */
+static void refuse_content(struct work *w, const char *text)
+{
+  const struct nexthop no = {.kind = HOP_ERROR, .text = text, .textlen = strlen(text)};
+
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    if (w->e.rcpt[i].status == RCPT_TODO)
+      refuse_by_route(w, i, &no);
+}
+
 /* finds the next hop of recipient i; routes that say no or hold are dealt with here.
  * 1: it is due at *hop; 0: it is not; -1 ENOMEM */
 static int route(struct work *w, size_t i, stralloc *text, uint64_t *hop)
@@ -495,6 +555,11 @@ static int add_jobs(struct work *w, const struct due *due, size_t n, stralloc *t
   if (destination_of(program_table(), w->e.rcpt[due[0].rcpt].address, &h, text, NULL) != 0)
     return -1;
   limit = h.kind == HOP_LOCAL ? 1 : settings.attempt_recipients;
+  if (h.kind != HOP_LOCAL && !w->is_hurried &&
+      spawners_is_crowded(store_hop_hash(text->s, text->len))) {
+    w->crowded_hop = store_hop_hash(text->s, text->len);
+    return 0; /* settle() has it wait for room, unless it is busy elsewhere */
+  }
   for (; n > 0; due += some, n -= some) {
     some = n < limit ? n : limit;
     if (add_job(w, text, due, some) != 0)
@@ -559,6 +624,10 @@ int work_begin(uint32_t handle)
   struct waiting *rec = waiting_at(handle);
   struct work *w;
 
+  if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
+    spawners_park(rec->hop, handle);
+    return 0;
+  }
   if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
     return -1;
   waiting_take(handle);
@@ -585,6 +654,10 @@ int work_begin(uint32_t handle)
     return 0;
   }
   rec->is_unverified = 0;
+  if (w->e.content & CONTENT_LOOP)
+    refuse_content(w, "5.4.6 the message has passed too many hops: it is looping");
+  if (w->e.content & CONTENT_TOO_BIG)
+    refuse_content(w, "5.3.4 the message is larger than message-size-limit");
   w->busy = calloc(w->e.nrcpt, 1);
   if (!w->busy || make_jobs(w) != 0) {
     if (w->jobs == 0) {

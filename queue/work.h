@@ -12,6 +12,7 @@
 
 #include <stralloc.h>
 
+#include "common/loop.h"
 #include "common/verdict.h"
 #include "queue/envelope.h"
 #include "queue/store.h"
@@ -30,6 +31,9 @@ struct work {
   size_t jobs;         /* not yet over */
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_hurried, is_removed, is_reporting;
+  uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
+  int is_unmarked; /* the queue could not be written: what is done is known here only */
+  struct loop_timer again; /* then it is written again */
   int is_gone;         /* its file is unlinked: the last recipient was delivered */
   int needs_flush;     /* a recipient was marked as finished */
   int has_transcript;  /* a file of its own in queue/transcript */

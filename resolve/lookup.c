@@ -48,6 +48,17 @@ static const char *const built_in[] = {
   "localhost.", "test.", "invalid.", "onion.", "home.arpa.", "127.in-addr.arpa.",
   "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa."};
 
+/* in place: libunbound wants "[ADDR]@PORT" without the brackets */
+static void drop_brackets(char *server)
+{
+  char *close = server[0] == '[' ? strchr(server, ']') : NULL;
+
+  if (!close)
+    return;
+  memmove(close, close + 1, strlen(close + 1) + 1);
+  memmove(server, server + 1, strlen(server + 1) + 1);
+}
+
 static int add_servers(struct ub_ctx *ctx, const char *list)
 {
   char server[SERVER_MAX];
@@ -58,6 +69,7 @@ static int add_servers(struct ub_ctx *ctx, const char *list)
       return UB_SYNTAX;
     memcpy(server, list, n);
     server[n] = 0;
+    drop_brackets(server);
     if (ub_ctx_set_fwd(ctx, server) != 0)
       return UB_SYNTAX;
     list += n;

@@ -12,7 +12,7 @@
 
 #define KEY_ROOM 400 /* prefix and the longest address */
 
-static const char *const prefixes[ACCESS_KEYS] = {"client:", "host:", "helo:", "sender:", "rcpt:"};
+static const char *const prefixes[ACCESS_KEYS] = {"client:", "helo:", "sender:", "rcpt:"};
 
 static void none(struct access_rule *r)
 {

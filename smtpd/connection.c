@@ -13,11 +13,8 @@
 
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/program.h"
 #include "common/settings.h"
-#include "smtpd/handoff.h"
-#include "smtpd/knows.h"
-#include "smtpd/session.h"
+#include "smtpd/neighbours.h"
 
 #define READ_MAX 65536
 #define LINE_MAX_BYTES 16384 /* more than command-length-limit can be */
@@ -28,9 +25,7 @@
 struct connection {
   struct loop_handler handler; /* first */
   struct loop_timer timer;
-  struct session session;
-  struct handoff handoff;
-  struct knows knows;
+  struct neighbours near; /* with the session */
   int fd;
   int wants;             /* events asked of the loop */
   int is_lingering;      /* all is said: waits for the client to close */
@@ -45,19 +40,9 @@ static size_t count;
 static int is_stopping;
 static void (*on_gone)(void);
 
-static struct connection *of_session(struct session *s)
+static struct connection *of_near(struct neighbours *n)
 {
-  return (struct connection *)((char *)s - offsetof(struct connection, session));
-}
-
-static struct connection *of_handoff(struct handoff *h)
-{
-  return (struct connection *)((char *)h - offsetof(struct connection, handoff));
-}
-
-static struct connection *of_knows(struct knows *k)
-{
-  return (struct connection *)((char *)k - offsetof(struct connection, knows));
+  return (struct connection *)((char *)n - offsetof(struct connection, near));
 }
 
 static struct connection *of_timer(struct loop_timer *t)
@@ -76,10 +61,9 @@ static void want(struct connection *c, int events)
 
 static void destroy(struct connection *c, const char *reason)
 {
-  log_disconnected(c->session.client, c->session.reason ? c->session.reason : reason,
-                   log_num(c->session.commands));
-  session_close(&c->session);
-  knows_drop(&c->knows);
+  log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
+                   log_num(c->near.session.commands));
+  neighbours_end(&c->near);
   loop_timer_stop(&c->timer);
   stralloc_free(&c->pending);
   loop_close(c->fd);
@@ -112,7 +96,7 @@ static void linger(struct connection *c)
 /* 0: all is written or waits for room; -1: the connection is gone */
 static int flush(struct connection *c)
 {
-  stralloc *out = &c->session.out;
+  stralloc *out = &c->near.session.out;
 
   while (c->sent < out->len) {
     ssize_t n = write(c->fd, out->s + c->sent, out->len - c->sent);
@@ -154,7 +138,7 @@ static uint64_t clock_of(const struct session *s)
 /* the timer is only ever moved nearer; on_timer() looks whether the time is really up */
 static int set_clock(struct connection *c)
 {
-  uint64_t now = loop_now(), due = c->last + clock_of(&c->session);
+  uint64_t now = loop_now(), due = c->last + clock_of(&c->near.session);
 
   if (c->timer.place != 0 && c->timer.at <= due)
     return 0;
@@ -171,7 +155,7 @@ static int holds_replies(const struct session *s)
 /* gives the session the bytes that wait; returns how many it took */
 static size_t feed(struct connection *c)
 {
-  size_t used = session_feed(&c->session, c->pending.s, c->pending.len);
+  size_t used = session_feed(&c->near.session, c->pending.s, c->pending.len);
 
   if (used == 0)
     return 0;
@@ -184,7 +168,7 @@ static size_t feed(struct connection *c)
 /* writes; and where that made room for replies to commands that wait, goes on with them */
 static int write_and_go_on(struct connection *c)
 {
-  struct session *s = &c->session;
+  struct session *s = &c->near.session;
 
   do {
     if (holds_replies(s))
@@ -198,7 +182,7 @@ static int write_and_go_on(struct connection *c)
 /* after anything happened: writes what is to be written, and says what to wait for */
 static void settle(struct connection *c)
 {
-  struct session *s = &c->session;
+  struct session *s = &c->near.session;
   int events;
 
   if (c->is_lingering)
@@ -271,7 +255,7 @@ static void take_input(struct connection *c)
   if (have > 0)
     memcpy(buf, c->pending.s, have);
   have += (size_t)n;
-  used = session_feed(&c->session, buf, have);
+  used = session_feed(&c->near.session, buf, have);
   if (used > 0)
     c->last = loop_now();
   if (keep(c, buf + used, have - used) != 0)
@@ -300,7 +284,7 @@ static void ready(struct loop_handler *h, int fd, int events)
     discard_input(c);
   else if (events & LOOP_WRITE)
     resume(c); /* with room for replies there may be room for commands */
-  else if (session_is_ready(&c->session))
+  else if (session_is_ready(&c->near.session))
     take_input(c);
   else
     want(c, c->wants & ~LOOP_READ);
@@ -308,7 +292,7 @@ static void ready(struct loop_handler *h, int fd, int events)
 
 static void out_of_time(struct connection *c)
 {
-  struct session *s = &c->session;
+  struct session *s = &c->near.session;
 
   switch (s->doing) {
   case COMMAND:
@@ -320,8 +304,7 @@ static void out_of_time(struct connection *c)
     session_end(s, REPLY_DATA_TIMEOUT, "timeout in data");
     break;
   case OPENING:
-    handoff_abort(&c->handoff);
-    session_lost(s);
+    neighbours_give_up(&c->near);
     feed(c);
     break;
   default: /* others answer for it */
@@ -333,13 +316,13 @@ static void out_of_time(struct connection *c)
 static void on_timer(struct loop_timer *t)
 {
   struct connection *c = of_timer(t);
-  int is_late = loop_now() >= c->last + clock_of(&c->session);
+  int is_late = loop_now() >= c->last + clock_of(&c->near.session);
 
   if (c->is_lingering) {
     destroy(c, "closed");
     return;
   }
-  if (is_late && c->sent < c->session.out.len && !holds_replies(&c->session)) {
+  if (is_late && c->sent < c->near.session.out.len && !holds_replies(&c->near.session)) {
     destroy(c, "client does not read");
     return;
   }
@@ -348,106 +331,10 @@ static void on_timer(struct loop_timer *t)
   settle(c);
 }
 
-/* ---- the world of a session */
-
-static int ask(struct session *s, const char *address)
+static void answered(struct neighbours *n)
 {
-  return knows_ask(&of_session(s)->knows, address);
+  resume(of_near(n));
 }
-
-static int open_message(struct session *s)
-{
-  char flags[3];
-  size_t n = 0;
-  struct handoff_mail m = {
-    .flags = flags,
-    .sender = s->mail.from.s,
-    .envid = s->mail.envid.len ? s->mail.envid.s : "",
-    .ret = s->mail.ret,
-    .client = s->client,
-    .helo = s->hello.name.s,
-    .protocol = s->is_esmtp ? "ESMTP" : "SMTP",
-    .rcpts = &s->mail.rcpts,
-    .nrcpt = s->mail.nrcpt,
-  };
-
-  if (s->mail.is_8bit)
-    flags[n++] = 'b';
-  if (s->mail.is_relay)
-    flags[n++] = 'r';
-  flags[n] = 0;
-  return handoff_open(&of_session(s)->handoff, &m);
-}
-
-static int send_data(struct session *s, const char *bytes, size_t len)
-{
-  return handoff_data(&of_session(s)->handoff, bytes, len);
-}
-
-static int commit(struct session *s)
-{
-  return handoff_commit(&of_session(s)->handoff);
-}
-
-static void give_up(struct session *s)
-{
-  handoff_abort(&of_session(s)->handoff);
-}
-
-static const struct session_world world = {program_table, ask, open_message, send_data, commit,
-                                           give_up};
-
-/* ---- answers */
-
-static void on_answer(struct knows *k, enum verdict v, const char *reason)
-{
-  struct connection *c = of_knows(k);
-
-  session_known(&c->session, v, reason);
-  resume(c);
-}
-
-static void on_opened(struct handoff *h, const char *id)
-{
-  struct connection *c = of_handoff(h);
-
-  session_opened(&c->session, id);
-  resume(c);
-}
-
-static void on_done(struct handoff *h, const char *id)
-{
-  struct connection *c = of_handoff(h);
-
-  session_done(&c->session, id);
-  resume(c);
-}
-
-static void on_refused(struct handoff *h, const char *reply)
-{
-  struct connection *c = of_handoff(h);
-
-  session_refused(&c->session, reply);
-  resume(c);
-}
-
-static void on_lost(struct handoff *h)
-{
-  struct connection *c = of_handoff(h);
-
-  session_lost(&c->session);
-  resume(c);
-}
-
-static void on_room(struct handoff *h)
-{
-  struct connection *c = of_handoff(h);
-
-  session_room(&c->session);
-  resume(c);
-}
-
-static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, on_lost, on_room};
 
 /* ---- beginning */
 
@@ -462,8 +349,6 @@ int connection_open(int fd, const struct ip *ip, uint16_t port, const char *serv
   }
   c->handler.ready = ready;
   c->timer.fire = on_timer;
-  c->handoff.ops = &handoff_ops;
-  c->knows.answer = on_answer;
   c->fd = fd;
   c->last = loop_now();
   c->after = all;
@@ -471,8 +356,8 @@ int connection_open(int fd, const struct ip *ip, uint16_t port, const char *serv
     all->before = c;
   all = c;
   count++;
-  session_start(&c->session, &world, ip, port);
-  log_connected(c->session.client, service);
+  neighbours_start(&c->near, ip, port, answered);
+  log_connected(c->near.session.client, service);
   settle(c);
   return 0;
 }
@@ -494,8 +379,8 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->session.doing < DATA || c->session.doing == ASKED || c->session.doing == OPENING)
-      session_end(&c->session, REPLY_SHUTDOWN, "shutdown");
+    if (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == OPENING)
+      session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
     if (c->is_lingering)
       destroy(c, "closed");
     else

@@ -1,7 +1,6 @@
 /* connection.h - one client's socket: bytes in, replies out, clocks
  *
- * Joins a session (session.h) to its socket, to the intake (handoff.h) and to
- * heloise-auth (knows.h). */
+ * Joins a session (session.h) to its socket; neighbours.h joins it to other programs. */
 #ifndef SMTPD_CONNECTION_H
 #define SMTPD_CONNECTION_H
 

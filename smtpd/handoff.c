@@ -206,18 +206,13 @@ int handoff_channel(int fd)
   return chan_open(&chan, fd, LINK_INJECT, WIRE_LOW, &ops);
 }
 
-int handoff_is_connected(void)
-{
-  return chan_is_open(&chan);
-}
-
 int handoff_open(struct handoff *h, const struct handoff_mail *m)
 {
   const char *const texts[] = {m->flags,  m->sender, m->envid,   m->ret,
                                m->client, m->helo,   m->protocol};
   struct wire_out o;
 
-  if (!handoff_is_connected() || slots_take(&slots, h, &h->number) != 0)
+  if (!chan_is_open(&chan) || slots_take(&slots, h, &h->number) != 0)
     return -1;
   h->state = HANDOFF_OPENING;
   h->rcpts = m->rcpts;

@@ -43,7 +43,6 @@ struct handoff {
 
 /* the channel's descriptor: the first or one that replaces it. 0, or -1 with errno. */
 int handoff_channel(int fd);
-int handoff_is_connected(void);
 
 /* begins a message: opened() or refused() or lost() follows. 0, or -1 when there is no
  * intake to talk to. */

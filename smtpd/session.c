@@ -202,6 +202,7 @@ void session_start(struct session *s, const struct session_world *w, const struc
   *s = (struct session){.world = w, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
                         .refusal = REPLY_NONE, .mail = {.ret = ""}};
   ip_port_format(s->client, ip, port);
+  ip_format(s->address, ip);
   s->verbs_off = access_verbs_off(w->table(), ip);
   s->argument = settings.hostname;
   session_reply(s, REPLY_BANNER, "", 0);

@@ -65,6 +65,7 @@ struct session {
   const struct session_world *world;
   struct ip ip;
   char client[IP_PORT_TEXT]; /* "192.0.2.1:4711" */
+  char address[IP_TEXT];     /* the same without the port */
   enum session_doing doing;
   enum session_order order;
   int is_esmtp;

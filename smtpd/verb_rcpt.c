@@ -189,7 +189,7 @@ static enum reply judge(struct session *s, struct rcpt *r)
     return ask(s);
   if (kind == DOMAIN_RELAY || s->mail.is_relay || rule.action == ACCESS_RELAY)
     return add(s);
-  s->argument = s->client;
+  s->argument = s->address;
   return REPLY_RELAY_CLOSED;
 }
 

@@ -56,7 +56,55 @@ def usage():
         check(r.returncode == 64 and r.error, words, "exit", r.returncode, r.error)
 
 
+@test("every command but init says that there is no instance, and exits 78; so does sendmail")
+def no_instance():
+    i = fresh(make=False)
+    for words in (["run"], ["queue", "list"], ["peers", "list"], ["status"], ["status", "--json"], ["get"],
+                  ["get", "hostname"], ["set", "hostname", "a.example"], ["check"], ["build"], ["reload"]):
+        r = i.cli(*words)
+        equal((r.returncode, r.text, r.error),
+              (78, "", 'heloise: no instance in %s; "heloise init %s" makes one\n' % (i.dir, i.dir)), words)
+    r = i.sendmail("x@heloise.example", stdin="x\n")
+    equal(r.returncode, 78)
+    contains(r.error, i.dir + "/queue/drop")
+    r = i.run_command("sendmail", "-bp")
+    equal(r.returncode, 78)
+    check(not os.path.exists(i.dir), "something was made")
+
+
+@test("a queue without drop, or one that is closed, is no missing instance for sendmail")
+def no_drop():
+    i = fresh()
+    os.rename(i.dir + "/queue/drop", i.dir + "/queue/away")
+    r = i.sendmail("x@heloise.example", stdin="x\n")
+    equal(r.returncode, 75)
+    contains(r.error, i.dir + "/queue/drop")
+
+
+@test("verbs explains a mask, makes one of words, and warns of what it cannot say")
+def verbs():
+    i = fresh(make=False)
+    for words, out, warning in (
+            (["7697601"], "on: 8bitmime dsn etrn enhancedstatuscodes chunking binarymime\noff: none\n", "352257"),
+            (["3503297"], "on: dsn etrn enhancedstatuscodes chunking binarymime\noff: 8bitmime\n", "352257"),
+            (["192"], "on: dsn etrn\noff: 8bitmime enhancedstatuscodes chunking binarymime\n", None),
+            (["-8bitmime"], "3503297\n", None),
+            (["-8bitmime", "-chunking"], "2454721\n", None),
+            (["-8BITMIME -chunking -dsn"], "2454657\n", None),
+            (["-size"], "7697601\n", "size")):
+        r = i.cli("verbs", *words, instance=False, ok=True)
+        equal(r.text, out, words)
+        equal(bool(r.error), warning is not None, r.error)
+        contains(r.error, warning or "")
+    for words in ([], ["what"], ["-what"], ["4294967296"], ["-size", "7"], [""]):
+        r = i.cli("verbs", *words, instance=False)
+        check(r.returncode == 64 and r.error and not r.text, words, r.returncode, r.text)
+
+
 BROKEN = [
+    ("access", "host:mail.example.org accept", "host: is not understood yet"),
+    ("retry", "x.example list 15,30", "15m"),
+    ("settings", "dns-servers [::1", "]@54"),
     ("settings", "what-is-this 5", "no setting"),
     ("settings", "timeout-quit soon", "5m"),
     ("settings", "timeout-quit", ""),
@@ -188,6 +236,19 @@ def sigterm():
     check(took < 5, "it took %.1f s" % took)
     for name, pid in pids.items():
         check(not os.path.exists("/proc/%d" % pid), name, "is still there")
+
+
+@test("run that is told to end when its programs are gone already says nothing of it")
+def end_after_programs():
+    i = fresh().start()
+    pids = i.pids()
+    os.kill(i.process.pid, signal.SIGSTOP)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    os.kill(i.process.pid, signal.SIGTERM)
+    os.kill(i.process.pid, signal.SIGCONT)
+    equal(i.process.wait(8), 0, "exit code")
+    equal(i.find_events("failed"), [])
 
 
 @test("run killed by SIGKILL takes all programs with it, and the next start is like any other")

@@ -80,6 +80,9 @@ def mail_as_root():
             c.cmd("EHLO x.example", 250)
             c.cmd("MAIL FROM:<s@client.example>", 250)
             equal(c.cmd("RCPT TO:<no-such-user@heloise.example>").code, 550)
+            # accounts that can never get mail: no home, and root's home
+            for never in ("hlsmtpd", "daemon"):
+                contains(str(c.cmd("RCPT TO:<%s@heloise.example>" % never, 550)), "5.1.1")
         i.wait_queue(0)
     finally:
         forget_user()

@@ -102,6 +102,15 @@ def message():
         check(i.cli("probe", place(big), "--message", bad).returncode in (65, 77), bad)
 
 
+@test("a peer with TLS: version, certificate, and what it offers within TLS")
+def encrypted():
+    i, sink = instance(), Sink(offers=["STARTTLS", "8BITMIME"])
+    text = i.cli("probe", place(sink), ok=True).text
+    contains(text, "S 250-STARTTLS", "C STARTTLS", "* TLSv1.3", "certificate not verified", "It speaks TLSv1.3")
+    (a,) = json.loads(i.cli("probe", place(sink), "--json", ok=True).text)["addresses"]
+    check(a["tls"].startswith("TLSv1.3 ") and "not verified" in a["certificate"] and a["offers"] == ["8BITMIME"], a)
+
+
 @test("hostile replies reach no terminal; bad usage is refused")
 def hostile():
     i = instance()

@@ -386,5 +386,32 @@ def self_loop():
     i.wait_event("bounced", id=number, status="5.4.6")
 
 
+@test("servers that hang do not hold up mail to others, and their own goes on when they answer")
+def slow_destinations():
+    import socket
+    holes = []
+    for _ in range(4):
+        s = socket.socket()
+        s.bind((new_address(), 0))
+        s.listen(200)
+        holes.append(s)
+    sink = Sink()
+    routes = {"h%d" % n: "[%s]:%d" % s.getsockname() for n, s in enumerate(holes)}
+    i = with_routes(settings={"queue-attempts": "8", "destination-attempts": "2", "timeout-greeting": "30s"},
+                    good=sink.route, **routes).start()
+    for n in range(4):
+        for _ in range(25):
+            i.send("alice@heloise.example", ["x@h%d.example" % n], letter("stuck"))
+    i.send("alice@heloise.example", ["bob@good.example"], letter("goes through"))
+    wait_for("the mail to the good server", lambda: sink.messages, patience=10)
+    equal(len(i.queue()), 100)
+    (first, *_) = i.queue()
+    equal(i.cli("queue", "remove", first["id"]).returncode, 0)
+    for s in holes:
+        s.close()
+    wait_for("all were tried", lambda: all(m["recipients"][0]["attempts"] for m in i.queue()), patience=60)
+    equal(len(i.queue()), 99)
+
+
 if __name__ == "__main__":
     main()

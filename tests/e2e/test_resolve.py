@@ -337,7 +337,7 @@ def reloads():
     sock = r.asker()
     send(sock, "QUESTION", 9, "silent.example", "A")
     equal(ips_of(r.ask("one.example", "A")), ["192.0.2.1"])
-    r.instance.cli("set", "dns-servers", two.setting, ok=True)
+    r.instance.cli("set", "dns-servers", "[%s]@%d" % (two.address, two.port), ok=True)
     r.instance.cli("build", ok=True)
     r.give_tables()
     wait_for("the new server's answer",

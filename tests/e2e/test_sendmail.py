@@ -37,6 +37,22 @@ def down():
     wait_for("queue/drop is empty", lambda: not os.listdir(i.dir + "/queue/drop"))
 
 
+@test("what the queue may not deliver comes back with a report: a loop, a size limit lowered meanwhile")
+def refused_later():
+    i = make(start=False)
+    hops = "".join("Received: from a by b; Mon, 06 Oct 2025 10:00:%02d +0000\n" % (n % 60) for n in range(101))
+    i.sendmail("-f", "bob@heloise.example", "alice@heloise.example", stdin=hops + LETTER, ok=True)
+    i.sendmail("-f", "bob@heloise.example", "alice@heloise.example", stdin=LETTER + 3000 * "padding\n", ok=True)
+    i.cli("set", "message-size-limit", "8k", ok=True)
+    i.cli("build", ok=True)
+    i.start()
+    said = b"".join(i.wait_mail("bob", 2)).decode()
+    contains(said, "Status: 5.4.6", "looping", "Status: 5.3.4", "message-size-limit")
+    check(not i.mail("alice"), "delivered")
+    wait_for("the queue is empty", lambda: not i.queue())
+    check(not os.listdir(i.dir + "/queue/corrupt"), "put aside")
+
+
 @test("sendmail needs no compiled tables")
 def no_tables():
     i = make(start=False)

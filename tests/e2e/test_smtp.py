@@ -129,6 +129,7 @@ def relay_closed():
     c.cmd("MAIL FROM:<s@client.example>", 250)
     r = c.cmd("RCPT TO:<someone@elsewhere.example>")
     refused(r, 550, "5.7.1")
+    contains(str(r), "address %s may not" % c.sock.getsockname()[0])
     for sly in ("<someone%elsewhere.example@heloise.example>", "<elsewhere.example!someone@heloise.example>",
                 "<@heloise.example:someone@elsewhere.example>", "<\"someone@elsewhere.example\"@heloise.example>"):
         check(c.cmd("RCPT TO:" + sly).code >= 500, sly, "was accepted")

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
       abort();
     return 0;
   }
-  if ((w.says_helo && w.says_ehlo) || w.off >= 1U << VERB_COUNT)
+  if ((w.says_helo && w.says_ehlo) || (w.says_helo && w.tls >= PEER_TLS_ENCRYPT) || w.off >= 1U << VERB_COUNT)
     abort();
   return 0;
 }

@@ -6,10 +6,14 @@ usage: peer.py FILE ADDR:PORT      plays the file's host `a` there and prints wh
 A scenario is a text file; README in this directory is its manual. `Scenario` reads one,
 `Peer` plays it on listening sockets, `Session` is what was seen on one connection."""
 
+import os
 import re
 import socket
+import ssl
 import struct
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -40,7 +44,8 @@ def matches(pattern, line):
 STEPS = {"send": (0, None), "raw": (0, True), "drip": (1, True), "delay": (1, False),
          "expect": (0, True), "silent": (1, False), "eof": (0, False), "data": (0, False),
          "close": (0, False), "reset": (0, False), "hang": (0, False), "offer": (0, True),
-         "on": (0, True), "serve": (0, False), "flood": (1, True)}
+         "on": (0, True), "serve": (0, False), "flood": (1, True),
+         "starttls": (0, None), "swallow": (0, False), "farewell": (0, False)}
 HEADERS = {"title", "ladder", "via", "sender", "retry", "host", "recipients", "peers", "settings"}
 EXPECTED = {"outcome", "sessions", "seen", "unseen", "reply", "memory", "body", "bounce", "within",
             "step"}
@@ -122,6 +127,28 @@ class Scenario:
             message.outcomes.append(rest)
         else:
             message.expected.append((word, rest))
+
+
+_made = []
+
+
+def certificate():
+    """The path of a self-signed certificate with its key, made at the first call."""
+    with _made_lock:
+        if not _made:
+            folder = tempfile.TemporaryDirectory()
+            path = os.path.join(folder.name, "peer.pem")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path, "-out",
+                            path + ".crt", "-days", "30", "-subj", "/CN=peer.example"],
+                           check=True, capture_output=True)
+            with open(path, "a") as f, open(path + ".crt") as crt:
+                f.write(crt.read())
+            _made.extend([path, folder])
+        return _made[0]
+
+
+_made_lock = threading.Lock()
 
 
 class Session:
@@ -295,6 +322,45 @@ class Connection:
             if not data:
                 raise ClientGone
 
+    # -- TLS
+
+    def do_starttls(self, version=""):
+        """The server's side of a handshake; TLSv1.1 and the like: that version only."""
+        if self.buffer:
+            self.complain("something came in clear after STARTTLS: %r" % self.buffer)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate())
+        asked = []
+        context.sni_callback = lambda sock, name, ctx: asked.append(name)
+        if version:
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            number = getattr(ssl.TLSVersion, version.replace(".", "_"))
+            context.minimum_version = context.maximum_version = number
+        try:
+            self.sock = context.wrap_socket(self.sock, server_side=True)
+        except ssl.SSLError as e:
+            self.session.commands.append("NOTLS %s" % e.reason)
+            raise ClientGone
+        self.session.commands.append("TLS %s %s" % (self.sock.version(), (asked or [None])[0]))
+        self.offers = [o for o in self.offers if o.split()[0].upper() != "STARTTLS"]
+        if self.say:
+            self.say("-- encrypted: " + self.session.commands[-1])
+
+    def do_swallow(self, _=""):
+        """Reads what comes next, be it text or not: a client's TLS hello."""
+        if not self.buffer:
+            self.fill()
+        self.buffer = b""
+
+    def do_farewell(self, _=""):
+        """TLS's close_notify, then the end."""
+        try:
+            self.sock.settimeout(1)
+            self.sock.unwrap()
+        except OSError:
+            pass
+        raise ClientGone
+
     def do_offer(self, text):
         self.offers.append(text)
 
@@ -318,6 +384,9 @@ class Connection:
                 accepted = 0
             elif verb in ("MAIL", "RSET", "EHLO", "HELO"):
                 accepted = 0
+            elif verb == "STARTTLS" and answer.startswith("220") and " & " not in answer:
+                self.do_starttls()
+                accepted = 0
             elif verb == "QUIT":
                 raise ClientGone
 
@@ -334,6 +403,8 @@ class Connection:
                                  for i, line in enumerate(lines))
         if verb == "DATA":
             return "354 go on" if accepted else "503 5.5.1 no recipient"
+        if verb == "STARTTLS" and verb in [o.split()[0].upper() for o in self.offers]:
+            return "220 2.0.0 go ahead"
         return {"HELO": "250 peer.example", "MAIL": "250 2.1.0 ok", "RCPT": "250 2.1.5 ok",
                 "RSET": "250 2.0.0 ok", "NOOP": "250 2.0.0 ok", "QUIT": "221 2.0.0 bye"
                 }.get(verb, "500 5.5.1 what?")
@@ -341,7 +412,7 @@ class Connection:
     def give(self, answer):
         """Sends an answer; `close`, `reset`, `hang` alone, or after a text and ` & `."""
         text, _, then = answer.rpartition(" & ")
-        if not text and answer in ("close", "reset", "hang"):
+        if not text and answer in ("close", "reset", "hang", "farewell"):
             text, then = "", answer
         elif not text:
             text, then = answer, ""

@@ -245,7 +245,8 @@ def main():
     for run in runs:
         run.prepare(tables, dns, port)
     clocks = {"timeout-" + n: "%ds" % CLOCK for n in
-              ("connect", "greeting", "helo", "mail", "rcpt", "data", "data-end", "block")}
+              ("connect", "greeting", "helo", "mail", "rcpt", "data", "data-end", "block",
+               "starttls", "tls")}
     instance = Instance(settings=dict(clocks, **{"timeout-quit": "1s", "smtp-port": port, "dnssec": "no",
                                                  "dns-servers": dns.setting, "timeout-dns": "5s"}),
                         tables=tables, is_shared=True)

@@ -26,7 +26,7 @@ static const struct {
   {"settings", "smtp-port 0", 0},
   {"settings", "no-such-setting 1", 0},
   {"settings", "domain", 1},
-  {"settings", "dns-servers 127.0.0.1@5353 192.0.2.53", 1},
+  {"settings", "dns-servers 127.0.0.1@5353 192.0.2.53 [::1]@54", 1},
   {"listen", "127.0.0.1:25 mx", 1},
   {"listen", "[2001:db8::1]:25\tmx", 1},
   {"listen", "127.0.0.1 mx", 0},
@@ -65,7 +65,8 @@ static const struct {
   {"access", "client:2001:db8::/32 relay", 1},
   {"access", "client:* reject go away", 1},
   {"access", "client:192.0.2.1/24 relay", 0},
-  {"access", "host:.example.org relay", 1},
+  {"access", "host:.example.org relay", 0},
+  {"access", "helo:.example.org reject", 1},
   {"access", "helo:bad.example relay", 0},
   {"access", "sender:a@example.org relay", 0},
   {"access", "sender:@example.org reject", 1},
@@ -86,6 +87,7 @@ static const struct {
   {"verbs", "* 8bitmime", 0},
   {"retry", "* every 2s life 1m", 1},
   {"retry", "example.org list 15m,30m life 2d", 1},
+  {"retry", "example.org list 15,30", 0},
   {"retry", "example.org exim F,2h,15m", 0},
   {"retry", "example.org every", 0},
 };
@@ -198,6 +200,13 @@ static void test_whole(void **state)
   put(&p, "settings", "# nothing\n");
   assert_int_equal(compile(&p), -1);
   assert_true(reports(&p, "control/settings: expected a line for hostname"));
+  for (size_t i = 0; i < 4; i++) { /* a bad line is one error, not also a missing one */
+    static const char *const bad[] = {"hostname mx\n", "hostname\n", "hostname mx.\x01\n", "hostname mx.example.\n"};
+    put(&p, "settings", bad[i]);
+    assert_int_equal(compile(&p), -1);
+    assert_int_equal(p.report.errors, 1);
+    assert_true(reports(&p, "control/settings:1: "));
+  }
   put(&p, "settings", "hostname mx.example.org\nhostname my.example.org\n");
   assert_int_equal(compile(&p), -1);
   assert_true(reports(&p, "control/settings:2: expected each key once"));
@@ -211,6 +220,14 @@ static void test_whole(void **state)
   put(&p, "stranger", "x y\n");
   assert_int_equal(compile(&p), 0);
   assert_true(reports(&p, "control/stranger: warning"));
+  put(&p, "virtual", "");
+  assert_int_equal(compile(&p), -1);
+  assert_int_equal(p.report.errors, 1);
+  assert_true(reports(&p, "control/virtual: table virtual is not understood yet"));
+  unlinkat(p.fd, "virtual", 0);
+  put(&p, "access", "host:mail.example.org accept\n");
+  assert_int_equal(compile(&p), -1);
+  assert_true(reports(&p, "control/access:1: host: is not understood yet"));
   teardown(&p);
 }
 

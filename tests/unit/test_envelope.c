@@ -383,7 +383,7 @@ static void test_marks(void **state)
     unsigned int attempts;
     uint64_t next, next_read;
   } rows[] = {{RCPT_DONE, 1, 0, 0}, {RCPT_FAILED, 65535, 1769850001, 1769850001}, {RCPT_BOUNCED, 0, UINT32_MAX, UINT32_MAX},
-              {RCPT_REMOVED, 3, UINT64_MAX, UINT32_MAX}, {RCPT_TODO, 12, 5, 5}};
+              {RCPT_BOUNCED, 3, UINT64_MAX, UINT32_MAX}, {RCPT_TODO, 12, 5, 5}};
   stralloc file = {0};
   struct envelope e;
   const char *why;

@@ -71,7 +71,7 @@ static void test_lines(void **state)
   static const struct {
     int got;
     const char *key, *value;
-  } expected[] = {{1, "key", "a value"}, {1, "", ""}, {1, "", ""}, {1, "only", ""}, {-1, "", ""}};
+  } expected[] = {{1, "key", "a value"}, {1, "", ""}, {1, "", ""}, {1, "only", ""}, {-1, "bad\x01", ""}};
   stralloc s = {0};
   struct lines ls;
   struct line l;

@@ -84,6 +84,54 @@ static const struct {
   {RUNG_HELO, SAW_SILENCE, 0, 0, "H11", DO_NEXT, FINAL_DEFER},
   {RUNG_FIRST, SAW_REPLY, 502, IF_CARD, "H5", DO_FRESH_EHLO, FINAL_DEFER},
   {RUNG_FIRST, SAW_REPLY, 502, 0, "H7", DO_NEXT, FINAL_GREET},
+  {RUNG_EHLO, SAW_REPLY, 250, IF_TLS_OFFERED, "T9", DO_STARTTLS, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 250, IF_TLS_OFFERED | IF_OWN_NAME, "E31", DO_DROP_WORSE, FINAL_LOOP},
+  {RUNG_NAME, SAW_REPLY, 250, IF_TLS_OFFERED, "T9", DO_STARTTLS, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, 0, "R6", DO_GO_ON, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_TLS_NEEDED, "T1", DO_NEXT, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_TLS_NEEDED | IF_TLS, "R6", DO_GO_ON, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_TLS_NEEDED | IF_REQUIRETLS, "T1", DO_NEXT, FINAL_REQUIRETLS},
+  {RUNG_READY, SAW_REPLY, 250, IF_TLS_HISTORY | IF_NO_CLEAR, "T2", DO_NEXT, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_TLS_HISTORY | IF_NO_CLEAR | IF_TLS, "R6", DO_GO_ON, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 220, 0, "T9", DO_HANDSHAKE, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 454, 0, "T3", DO_READY, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 454, IF_OVER, "T3", DO_CLEAR, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 454, IF_NO_CLEAR, "T3", DO_NEXT, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 421, 0, "T3", DO_CLEAR, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 502, 0, "T4", DO_READY, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 502, IF_OVER, "T4", DO_CLEAR, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 502, IF_NO_CLEAR | IF_OVER, "T4", DO_NEXT, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_REPLY, 250, 0, "T5", DO_CLEAR, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_CLOSE, 0, 0, "T5", DO_CLEAR, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_CLOSE, 0, IF_NO_CLEAR, "T5", DO_NEXT, FINAL_DEFER},
+  {RUNG_STARTTLS, SAW_EARLY, 0, 0, "T8", DO_NEXT, FINAL_DEFER},
+  {RUNG_TLS, SAW_REPLY, 0, 0, "T9", DO_TLS_EHLO, FINAL_DEFER},
+  {RUNG_TLS, SAW_REPLY, 0, IF_CERT_BAD, "T9", DO_TLS_EHLO, FINAL_DEFER},
+  {RUNG_TLS, SAW_REPLY, 0, IF_CERT_BAD | IF_CERT_NEEDED, "T10", DO_NEXT, FINAL_DEFER},
+  {RUNG_TLS, SAW_NO_TLS, 0, 0, "T6", DO_CLEAR, FINAL_DEFER},
+  {RUNG_TLS, SAW_NO_TLS, 0, IF_NO_CLEAR, "T6", DO_NEXT, FINAL_DEFER},
+  {RUNG_TLS, SAW_SILENCE, 0, 0, "T7", DO_CLEAR, FINAL_DEFER},
+  {RUNG_TLS, SAW_SILENCE, 0, IF_NO_CLEAR, "T7", DO_NEXT, FINAL_DEFER},
+  {RUNG_TLS, SAW_EARLY, 0, 0, "T8", DO_NEXT, FINAL_DEFER},
+  {RUNG_TLS, SAW_LOCAL, 0, 0, "A8", DO_STOP, FINAL_DEFER},
+  {RUNG_TLS_EHLO, SAW_REPLY, 250, IF_TLS, "T13", DO_READY, FINAL_DEFER},
+  {RUNG_TLS_EHLO, SAW_REPLY, 502, IF_TLS | IF_NEEDED, "T12", DO_HELO, FINAL_GREET},
+  {RUNG_TLS_EHLO, SAW_REPLY, 502, IF_TLS | IF_OVER, "T11", DO_CLEAR, FINAL_DEFER},
+  {RUNG_TLS_EHLO, SAW_CLOSE, 0, IF_TLS, "T11", DO_CLEAR, FINAL_DEFER},
+  {RUNG_TLS_EHLO, SAW_CLOSE, 0, IF_TLS | IF_NO_CLEAR, "T11", DO_NEXT, FINAL_DEFER},
+  {RUNG_HELO, SAW_CLOSE, 0, IF_TLS, "T12", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_REPLY, 502, IF_NEEDED | IF_TLS_HISTORY, "T17", DO_NEXT, FINAL_DEFER},
+  {RUNG_EHLO, SAW_RESET, 0, IF_NEEDED | IF_TLS_HISTORY, "T17", DO_NEXT, FINAL_DEFER},
+  {RUNG_AUTH, SAW_REPLY, 235, 0, "X24", DO_READY, FINAL_DEFER},
+  {RUNG_AUTH, SAW_REPLY, 504, IF_MECHANISMS, "X24", DO_MECHANISM, FINAL_DEFER},
+  {RUNG_AUTH, SAW_REPLY, 534, IF_MECHANISMS, "X24", DO_MECHANISM, FINAL_DEFER},
+  {RUNG_AUTH, SAW_REPLY, 534, 0, "X24", DO_NEXT, FINAL_GREET},
+  {RUNG_AUTH, SAW_REPLY, 535, IF_MECHANISMS, "X24", DO_NEXT, FINAL_GREET},
+  {RUNG_AUTH, SAW_REPLY, 454, 0, "X24", DO_NEXT, FINAL_DEFER},
+  {RUNG_AUTH, SAW_CLOSE, 0, 0, "X24", DO_NEXT, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 530, IF_TLS_CARD, "E28", DO_FRESH_TLS, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 530, 0, "E28", DO_NEXT, FINAL_GREET},
+  {RUNG_MAIL, SAW_CLOSE, 0, IF_TLS_REFUSED | IF_BODY, "T4", DO_CLEAR, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 503, IF_CARD, "H12", DO_FRESH_EHLO, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 450, 0, "D1", DO_NEXT, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 550, IF_BODY | IF_SIZE | IF_DSN, "D2", DO_SENDER, FINAL_DEFER},
@@ -137,11 +185,12 @@ static void test_complete(void **state)
   for (int rung = 0; rung < RUNG_COUNT; rung++)
     for (int saw = 0; saw < SAW_COUNT; saw++)
       for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
-        for (uint32_t f = 0; f < 1U << 18; f = f < 64 ? f + 1 : f * 3 + 1) {
+        for (uint64_t f = 0; f < 1U << 31; f = f < 64 ? f + 1 : f * 3 + 1) {
           const struct ladder_row *r =
-            ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], f);
+            ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], (uint32_t)f);
           if (r->rung != (enum ladder_rung)rung)
-            fail_msg("rung %d saw %d code %u facts %x: nothing", rung, saw, codes[c], f);
+            fail_msg("rung %d saw %d code %u facts %lx: nothing", rung, saw, codes[c],
+                     (unsigned long)f);
         }
 }
 
@@ -165,6 +214,32 @@ static void test_never_bounces(void **state)
     if (r[i].then == DO_FRESH_REDO && r[i].without == 0)
       fail_msg("row %s would do the same again", r[i].number);
   }
+}
+
+/* where nothing may go in clear, no row leads to HELO, to clear text or to the mail without TLS */
+static void test_need_is_kept(void **state)
+{
+  static const unsigned int codes[] = {0, 250, 354, 421, 450, 454, 500, 501, 502, 503, 504, 550, 554};
+  static const uint32_t why[] = {IF_TLS_NEEDED | IF_NO_CLEAR | IF_NEEDED,
+                                 IF_TLS_HISTORY | IF_NO_CLEAR | IF_NEEDED};
+  static const enum ladder_rung rungs[] = {RUNG_EHLO, RUNG_STARTTLS, RUNG_TLS, RUNG_TLS_EHLO,
+                                           RUNG_READY};
+
+  (void)state;
+  for (size_t g = 0; g < sizeof rungs / sizeof *rungs; g++)
+    for (int saw = 0; saw < SAW_COUNT; saw++)
+      for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
+        for (uint32_t f = 0; f < 1U << 10; f++) {
+          const struct ladder_row *r =
+            ladder_find(rungs[g], (enum saw)saw, codes[c], why[f & 1] | (f & ~1U));
+          int is_ours = r->then == DO_NEXT || r->then == DO_STOP || r->then == DO_HANDSHAKE ||
+                        r->then == DO_TLS_EHLO || r->then == DO_FRESH_NAME ||
+                        (r->then == DO_HELO && rungs[g] == RUNG_TLS_EHLO) ||
+                        ((r->then == DO_READY || r->then == DO_PLAIN) &&
+                         (rungs[g] == RUNG_EHLO || rungs[g] == RUNG_TLS_EHLO));
+          if (!is_ours)
+            fail_msg("row %s: saw %d, code %u, facts %x: %d", r->number, saw, codes[c], f, r->then);
+        }
 }
 
 static void test_words(void **state)
@@ -197,7 +272,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_complete),
                                      cmocka_unit_test(test_never_bounces),
-                                     cmocka_unit_test(test_words)};
+                                     cmocka_unit_test(test_need_is_kept), cmocka_unit_test(test_words)};
 
   return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/localuser.h"
@@ -25,6 +26,13 @@ int __wrap_getpwnam_r(const char *name, struct passwd *pw, char *room, size_t le
     {.pw_name = "root", .pw_uid = 0, .pw_dir = "/root"},
     {.pw_name = "toor", .pw_uid = 0, .pw_dir = "/root"},
     {.pw_name = "alice", .pw_uid = 1000, .pw_gid = 100, .pw_dir = "/home/alice"},
+    {.pw_name = "daemon", .pw_uid = 2, .pw_gid = 2, .pw_dir = "/usr/sbin"},
+    {.pw_name = "nohome", .pw_uid = 3, .pw_gid = 3, .pw_dir = "/nonexistent"},
+    {.pw_name = "nowhere", .pw_uid = 3, .pw_gid = 3, .pw_dir = ""},
+    {.pw_name = "below", .pw_uid = 3, .pw_gid = 3, .pw_dir = "/dev/null/below"},
+    {.pw_name = "filehome", .pw_uid = 3, .pw_gid = 3, .pw_dir = "/etc/file"},
+    {.pw_name = "hidden", .pw_uid = 1002, .pw_gid = 100, .pw_dir = "/home/closed/hidden"},
+    {.pw_name = "broken", .pw_uid = 1003, .pw_gid = 100, .pw_dir = "/home/broken"},
     {.pw_name = "Carol", .pw_uid = 1001, .pw_gid = 100, .pw_dir = "/home/Carol"},
   };
 
@@ -39,6 +47,35 @@ int __wrap_getpwnam_r(const char *name, struct passwd *pw, char *room, size_t le
       *result = pw;
     }
   return 0;
+}
+
+int __wrap_stat(const char *path, struct stat *st);
+
+/* and its homes */
+int __wrap_stat(const char *path, struct stat *st)
+{
+  static const struct {
+    const char *path;
+    uid_t uid;
+    mode_t mode;
+    int error;
+  } homes[] = {
+    {"/home/alice", 1000, S_IFDIR | 0700, 0},
+    {"/home/Carol", 1001, S_IFDIR | 0755, 0},
+    {"/usr/sbin", 0, S_IFDIR | 0755, 0},
+    {"/etc/file", 3, S_IFREG | 0644, 0},
+    {"/dev/null/below", 0, 0, ENOTDIR},
+    {"/home/closed/hidden", 0, 0, EACCES},
+    {"/home/broken", 0, 0, EIO},
+  };
+
+  errno = ENOENT;
+  for (size_t i = 0; i < sizeof homes / sizeof *homes; i++)
+    if (strcmp(homes[i].path, path) == 0) {
+      *st = (struct stat){.st_uid = homes[i].uid, .st_mode = homes[i].mode};
+      errno = homes[i].error;
+    }
+  return errno ? -1 : 0;
 }
 
 static const char *const entries[][3] = {
@@ -95,6 +132,13 @@ static void finds(void **state)
     {"carol", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
     {"alice", 0, "", V_PERM, LOCALUSER_UNKNOWN, ""},
     {"nobody", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"daemon", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"nohome", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"nowhere", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"below", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"filehome", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
+    {"hidden", SYS, "", V_OK, LOCALUSER_SYSTEM, "hidden"},
+    {"broken", SYS, "", V_TEMP, LOCALUSER_UNKNOWN, ""},
     {"trouble", SYS, "", V_TEMP, LOCALUSER_UNKNOWN, ""},
     {"", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},
     {"a/b", SYS, "", V_PERM, LOCALUSER_UNKNOWN, ""},

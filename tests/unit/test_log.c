@@ -105,11 +105,47 @@ static void test_closed_stderr(void **state)
   close(saved);
 }
 
+/* a reader that stands still stops nothing; what it missed is told in an event of the log */
+static void test_lost_lines(void **state)
+{
+  static char buf[1 << 20];
+  const struct log_field f[] = {{"a", buf}};
+  int pipes[2], saved = dup(2);
+  ssize_t len;
+
+  (void)state;
+  written("y", NULL, 0); /* what test_closed_stderr() lost is told here */
+  assert_string_equal(written("x", NULL, 0), "x\n");
+  assert_int_equal(pipe(pipes), 0);
+  dup2(pipes[1], 2);
+  memset(buf, 'x', 1000);
+  buf[1000] = 0;
+  for (int i = 0; i < 2000; i++)
+    log_write("e", f, 1);
+  len = read(pipes[0], buf, sizeof buf);
+  assert_true(len > 0 && len < 2000 * 1000);
+  len = 2000 - len / 1005; /* "e a=", 1000 bytes, LF */
+  log_write("bare", NULL, 0);
+  log_lost(log_num((uint64_t)len));
+  dup2(saved, 2);
+  close(saved);
+  close(pipes[1]);
+  len = read(pipes[0], buf, sizeof buf - 1);
+  close(pipes[0]);
+  assert_true(len > 0);
+  buf[len] = 0;
+  assert_int_equal(strncmp(buf, "lost lines=", 11), 0);
+  assert_string_equal(strchr(buf, '\n'), strstr(buf, "\nbare\n"));
+  /* as log.def has it */
+  assert_int_equal(strncmp(buf, strstr(buf, "\nbare\n") + 6, strcspn(buf, "\n") + 1), 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_escape),  cmocka_unit_test(test_lines), cmocka_unit_test(test_values_are_cut),
     cmocka_unit_test(test_numbers), cmocka_unit_test(test_closed_stderr),
+    cmocka_unit_test(test_lost_lines),
   };
   return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -20,22 +20,30 @@ static void test_values(void **state)
     const char *value;
     int ok, helo, ehlo;
     uint32_t off;
+    enum peer_tls tls;
   } c[] = {
-    {"helo", 1, 1, 0, 0},
-    {"ehlo no-dsn", 1, 0, 1, VERB_DSN},
-    {" no-8bitmime\tno-pipelining ", 1, 0, 0, VERB_8BITMIME | VERB_PIPELINING},
-    {"no-STARTTLS", 1, 0, 0, VERB_STARTTLS},
-    {"3503297", 1, 0, 0, VERB_8BITMIME}, /* KB 286673 */
-    {"7697601", 1, 0, 0, 0},
-    {"", 0, 0, 0, 0},
-    {"   ", 0, 0, 0, 0},
-    {"helo ehlo", 0, 0, 0, 0},
-    {"no-", 0, 0, 0, 0},
-    {"no-such", 0, 0, 0, 0},
-    {"tls=must", 0, 0, 0, 0},
-    {"HELO", 0, 0, 0, 0},
-    {"helo 3503297", 0, 0, 0, 0},
-    {"99999999999999999999", 0, 0, 0, 0},
+    {"helo", 1, 1, 0, 0, 0},
+    {"ehlo no-dsn", 1, 0, 1, VERB_DSN, 0},
+    {" no-8bitmime\tno-pipelining ", 1, 0, 0, VERB_8BITMIME | VERB_PIPELINING, 0},
+    {"no-STARTTLS", 1, 0, 0, VERB_STARTTLS, 0},
+    {"3503297", 1, 0, 0, VERB_8BITMIME, 0}, /* KB 286673 */
+    {"7697601", 1, 0, 0, 0, 0},
+    {"", 0, 0, 0, 0, 0},
+    {"   ", 0, 0, 0, 0, 0},
+    {"helo ehlo", 0, 0, 0, 0, 0},
+    {"no-", 0, 0, 0, 0, 0},
+    {"no-such", 0, 0, 0, 0, 0},
+    {"tls=must", 0, 0, 0, 0, 0},
+    {"tls=", 0, 0, 0, 0, 0},
+    {"tls=none", 1, 0, 0, 0, PEER_TLS_NONE},
+    {"no-dsn tls=may", 1, 0, 0, VERB_DSN, PEER_TLS_MAY},
+    {"ehlo tls=encrypt", 1, 0, 1, 0, PEER_TLS_ENCRYPT},
+    {"tls=verify", 1, 0, 0, 0, PEER_TLS_VERIFY},
+    {"helo tls=encrypt", 0, 0, 0, 0, 0},
+    {"tls=verify no-starttls", 0, 0, 0, 0, 0},
+    {"HELO", 0, 0, 0, 0, 0},
+    {"helo 3503297", 0, 0, 0, 0, 0},
+    {"99999999999999999999", 0, 0, 0, 0, 0},
   };
 
   (void)state;
@@ -51,6 +59,7 @@ static void test_values(void **state)
     }
     assert_int_equal(w.says_helo, c[i].helo);
     assert_int_equal(w.says_ehlo, c[i].ehlo);
+    assert_int_equal(w.tls, c[i].tls);
     assert_int_equal(w.off & VERB_8BITMIME, c[i].off & VERB_8BITMIME);
     if (c[i].value[0] < '0' || c[i].value[0] > '9')
       assert_int_equal(w.off, c[i].off);
@@ -115,7 +124,7 @@ static void test_find(void **state)
 static void test_no_table(void **state)
 {
   struct ip ip = {.family = 4};
-  struct peerwords w = {1, 1, 1};
+  struct peerwords w = {1, 1, 1, PEER_TLS_MAY};
 
   (void)state;
   peerwords_find(NULL, &ip, 25, "mx.example", &w);

@@ -100,7 +100,7 @@ static void on_refused(void *arg, struct incoming *in, enum verdict v, const cha
   one_more();
 }
 
-static const struct receive_ops ops = {on_durable, on_refused};
+static const struct receive_ops ops = {on_durable, on_refused, RECEIVE_REFUSES};
 
 static void give_up(struct loop_timer *t)
 {

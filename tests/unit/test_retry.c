@@ -53,7 +53,8 @@ static void test_bad_values(void **state)
     "every 500ms", "every 10m every 10m", "every 10m list 1m", "list", "list ,", "list 1m,,2m",
     "list 1m,", "list 1m, 2m", "life", "life 0", "life 11000d", "jitter 51", "jitter -1",
     "exim F,2h,15m", "every 10m cap 3h", "life 1d life 1d", "Parabola 20", "warn", "hourly",
-    "list 1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+    "list 1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s",
+    "list 15,30", "list 15m,30", "list 15,30m", "every 15", "every 600 life 1d"};
   struct retry r;
 
   (void)state;
@@ -62,6 +63,8 @@ static void test_bad_values(void **state)
     if (retry_parse(bad[i], strlen(bad[i]), &r, &why) == 0)
       fail_msg("\"%s\" was taken", bad[i]);
     assert_non_null(why);
+    if (strncmp(bad[i], "list", 4) == 0 || strncmp(bad[i], "every 15", 8) == 0)
+      assert_non_null(strstr(why, "15m"));
   }
 }
 

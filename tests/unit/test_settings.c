@@ -79,10 +79,13 @@ static void test_values(void **state)
     {"dns-servers", "", 1}, {"dns-servers", "127.0.0.1", 1}, {"dns-servers", "127.0.0.1@5353 ::1@53\t192.0.2.1", 1},
     {"dns-servers", "  127.0.0.1  ", 1}, {"dns-servers", "127.0.0.1@0", 0}, {"dns-servers", "127.0.0.1@65536", 0},
     {"dns-servers", "127.0.0.1@", 0}, {"dns-servers", "@53", 0}, {"dns-servers", "127.0.0.1:53", 0},
-    {"dns-servers", "[::1]@53", 0}, {"dns-servers", "ns.example.org", 0}, {"mailbox", "Maildir/", 1}, {"mailbox", "mail/new/", 1},
+    {"dns-servers", "[::1]@54 [2001:db8::1] [192.0.2.1]@53", 1},
+    {"dns-servers", "[::1@54", 0}, {"dns-servers", "::1]@54", 0}, {"dns-servers", "[]@54", 0}, {"dns-servers", "[::1]54", 0},
+    {"dns-servers", "[::1]@0", 0}, {"dns-servers", "[[::1]]", 0}, {"dns-servers", "ns.example.org", 0}, {"mailbox", "Maildir/", 1}, {"mailbox", "mail/new/", 1},
     {"mailbox", "Maildir", 0}, {"mailbox", "/var/mail/", 0}, {"mailbox", "../x/", 0}, {"mailbox", "/", 0}, {"mailbox", "", 0},
     {"helo-policy", "junk", 1}, {"helo-policy", "normal", 1}, {"helo-policy", "strict", 1}, {"helo-policy", "", 0},
-    {"helo-policy", "Strict", 0},
+    {"helo-policy", "Strict", 0}, {"tls-history", "defer", 1}, {"tls-history", "warn", 1},
+    {"tls-history", "", 0}, {"tls-history", "yes", 0},
   };
 
   (void)state;
@@ -100,6 +103,7 @@ static void test_reasons(void **state)
     {"smtp-port", "x", "smtp-port: expected a number, 1 to 65535"},
     {"timeout-connect", "1ms", "timeout-connect: expected a duration such as 500ms, 30s, 5m or 4h, 10ms to 1h"},
     {"dnssec", "maybe", "dnssec: expected yes or no"},
+    {"dns-servers", "x", "dns-servers: expected addresses such as 192.0.2.53, 192.0.2.53@54 or [2001:db8::53]@54"},
     {"hostname", "", "hostname: expected a full domain name such as mail.example.org"},
   };
 
