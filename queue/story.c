@@ -132,10 +132,18 @@ static const struct {
   {" X26 ", "only some recipients were taken at once"},
 };
 
+/* "rcptmax=20" is the fact rcptmax */
+static int is_fact(const char *fact, const char *word)
+{
+  size_t n = strlen(word);
+
+  return strncmp(fact, word, n) == 0 && (fact[n] == 0 || fact[n] == '=');
+}
+
 static const char *plan_of(const char *fact)
 {
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
-    if (strcmp(plans[i].fact, fact) == 0)
+    if (is_fact(fact, plans[i].fact))
       return plans[i].plan;
   return NULL;
 }
@@ -151,26 +159,29 @@ static const char *help_of(const char *fact)
   };
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-    if (strcmp(facts[i].word, fact) == 0)
+    if (is_fact(fact, facts[i].word))
       return facts[i].help;
   return fact;
 }
 
-/* evidence is "E9", or "E7 550" with the reply's code */
+/* evidence is "E9", or "E7 550" with the reply's code, or "E7 550 Huh?" with its text; the code
+ * is 0 when no reply taught it */
 static void put_cause(char *out, size_t room, const char *evidence)
 {
   size_t n = strcspn(evidence, " ");
-  const char *code = evidence[n] ? evidence + n + 1 : "", *cause = NULL;
+  const char *reply = evidence[n] ? evidence + n + 1 : "", *cause = NULL;
   char row[16];
 
   snprintf(row, sizeof row, " %.*s ", (int)(n < 10 ? n : 10), evidence);
   for (size_t i = 0; i < sizeof causes / sizeof *causes && !cause; i++)
     if (strstr(causes[i].rows, row))
       cause = causes[i].cause;
-  if (cause)
-    snprintf(out, room, "%s%s%.10s%s", cause, *code ? " (reply " : "", code, *code ? ")" : "");
-  else
+  if (!cause)
     snprintf(out, room, "this was seen there: row%sof the ladder", row);
+  else if (reply[0] >= '1' && reply[0] <= '9')
+    snprintf(out, room, "%s (%.100s)", cause, reply);
+  else
+    snprintf(out, room, "%s", cause);
 }
 
 static const char *time_text(uint64_t epoch)
