@@ -56,7 +56,7 @@ static const struct command {
    "look at and work on waiting mail", 0},
   {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
    "greet another host as mail would, and say what it saw", 0},
-  {"peers", peers_command, "list | show HOST | forget HOST",
+  {"peers", peers_command, "list | show HOST | forget HOST | report",
    "what was learned about other hosts", 0},
   {"verbs", verbs_command, "MASK | -VERB ...",
    "tell what a decimal mask of verbs means, or the mask for verbs switched off", 1},

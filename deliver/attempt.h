@@ -14,6 +14,7 @@
 #include "common/table.h"
 #include "common/verdict.h"
 #include "deliver/ladder.h"
+#include "deliver/offers.h"
 #include "deliver/peers.h"
 #include "deliver/spoken.h"
 #include "queue/envelope.h"
@@ -38,6 +39,7 @@ struct attempt_given {
   int message, ask, report;     /* descriptors; ask may be -1 */
   const struct table *table;
   const struct peers *peers;
+  const struct offers *offers;  /* NULL: greetings are not reported */
   const struct attempt_own *own;
 };
 

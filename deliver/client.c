@@ -221,7 +221,10 @@ static int is_own_name(const struct session *s)
 
 static enum saw read_banner(struct session *s)
 {
+  uint64_t began = conn_clock();
   enum saw saw = answer(s, settings.timeout_greeting);
+
+  s->banner_ms = conn_clock() - began;
 
   if (saw != SAW_REPLY)
     return saw;
@@ -307,6 +310,8 @@ static void take_offer(struct session *s)
   if (s->ehlo.verbs & VERB_SMTPUTF8) /* X20 */
     s->ehlo.verbs |= VERB_8BITMIME;
   s->verbs = s->ehlo.verbs & ~s->off;
+  if (!s->conn.tls)
+    s->offered = s->ehlo.verbs;
   starttls_offer(s);
 }
 
@@ -403,6 +408,23 @@ static enum ladder_rung greeting_again(const struct session *s, enum ladder_rung
   }
 }
 
+/* for `heloise peers report`; what an administrator chose is no news */
+static void tell_greeting(struct session *s, enum ladder_do how)
+{
+  const struct attempt_given *g = s->attempt->given;
+  struct offers_card c = {.ip = s->target->ip, .port = s->target->port};
+
+  if (s->words.says_helo)
+    return;
+  c.now.at = (uint32_t)s->attempt->now;
+  c.now.verbs = how == DO_PLAIN ? 0 : s->offered;
+  c.now.banner = (uint32_t)(s->banner_ms < UINT32_MAX ? s->banner_ms : UINT32_MAX);
+  c.now.rung = how == DO_PLAIN ? OFFERS_HELO : OFFERS_EHLO;
+  snprintf(c.host, sizeof c.host, "%.*s", OFFERS_HOST - 1, s->target->host);
+  if (offers_is_news(g->offers, &c))
+    report_greeted(g->report, &c);
+}
+
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
   static const struct ladder_row probed = {.number = "R6", .rung = RUNG_READY, .then = DO_NEXT};
@@ -416,6 +438,7 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
   s->reached = rung;
   if (s->attempt->is_probe)
     return &probed;
+  tell_greeting(s, how);
   starttls_settle(s);
   return transaction_run(s);
 }

@@ -20,6 +20,8 @@ struct session {
   uint32_t off;       /* verbs not used at this address: table, card, this attempt */
   uint32_t verbs;     /* enum verb_bit: offered on this connection and not off */
   struct ehlo ehlo;
+  uint32_t offered;   /* enum verb_bit: on this connection, before TLS */
+  uint64_t banner_ms; /* how long its banner took */
   uint32_t facts;     /* enum ladder_fact */
   enum ladder_rung greeting; /* what the next connection is for */
   unsigned int connections;

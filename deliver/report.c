@@ -74,6 +74,22 @@ int report_knew(int sock, const struct peers_news *n, uint64_t until)
   return news(sock, WIRE_KNEW, n, until);
 }
 
+int report_greeted(int sock, const struct offers_card *g)
+{
+  char address[IP_TEXT];
+  struct wire_out o;
+
+  ip_format(address, &g->ip);
+  wire_start(&o, WIRE_GREETED);
+  wire_str(&o, address);
+  wire_num(&o, g->port);
+  bounded(&o, g->host, OFFERS_HOST - 1);
+  wire_str(&o, offers_rung_word((enum offers_rung)g->now.rung));
+  wire_num(&o, g->now.verbs);
+  wire_num(&o, g->now.banner);
+  return chan_send_blocking(sock, &o, -1);
+}
+
 int report_ended(int sock)
 {
   struct wire_out o;

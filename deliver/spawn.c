@@ -20,6 +20,7 @@
 #include "common/program.h"
 #include "common/route.h"
 #include "common/units.h"
+#include "common/verbs.h"
 #include "common/verdict.h"
 #include "deliver/attempt.h"
 #include "deliver/peers.h"
@@ -47,6 +48,7 @@ struct job {
 static struct chan manager = {.fd = -1}, resolver = {.fd = -1};
 static struct job *running, *idle;
 static struct peers *peers;
+static struct offers *offers;
 static struct attempt_own own;
 static struct loop_timer stop_timer;
 static int is_stopping, is_paused;
@@ -264,6 +266,53 @@ static int on_news(struct job *j, const struct wire_msg *m)
   return 0;
 }
 
+static int read_greeting(const struct wire_msg *m, struct offers_card *c)
+{
+  uint64_t port, verbs, banner;
+  enum offers_rung rung;
+
+  memset(c, 0, sizeof *c);
+  if (ip_parse(m->f[0].s, m->f[0].len, &c->ip) != 0 || wire_get_num(m, 1, 65535, &port) != 0 ||
+      port == 0 || m->f[2].len >= OFFERS_HOST ||
+      offers_rung_read(m->f[3].s, m->f[3].len, &rung) != 0 ||
+      wire_get_num(m, 4, (1U << VERB_COUNT) - 1, &verbs) != 0 ||
+      wire_get_num(m, 5, UINT32_MAX, &banner) != 0)
+    return -1;
+  c->port = (uint16_t)port;
+  memcpy(c->host, m->f[2].s, m->f[2].len);
+  c->now = (struct offers_seen){(uint32_t)now(), (uint32_t)verbs, (uint32_t)banner, rung};
+  return 0;
+}
+
+/* "EHLO size pipelining" */
+static void describe(stralloc *out, const struct offers_seen *s)
+{
+  if (!stralloc_copys(out, offers_rung_word((enum offers_rung)s->rung)) ||
+      (s->verbs && (!stralloc_cats(out, " ") || verbs_format(out, s->verbs) != 0)) ||
+      (s->banner >= OFFERS_SLOW && !stralloc_cats(out, ", slow")) || !stralloc_0(out))
+    stralloc_free(out);
+}
+
+static int on_greeted(struct job *j, const struct wire_msg *m)
+{
+  char peer[IP_PORT_TEXT];
+  stralloc was = {0}, is = {0};
+  struct offers_seen before;
+  struct offers_card c;
+
+  if (read_greeting(m, &c) != 0)
+    return -1;
+  if (!offers || j->news++ >= NEWS_EACH || !offers_note(offers, &c, &before))
+    return 0;
+  ip_port_format(peer, &c.ip, c.port);
+  describe(&was, &before);
+  describe(&is, &c.now);
+  log_greeting_changed(peer, c.host, was.s, is.s);
+  stralloc_free(&was);
+  stralloc_free(&is);
+  return 0;
+}
+
 static int on_spoken(struct job *j, const struct wire_msg *m)
 {
   if (dialogue_check(m->f[0].s, m->f[0].len) != 0)
@@ -289,6 +338,8 @@ static int on_report(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_LEARNED:
   case WIRE_UNLEARNED:
     return on_news(j, m);
+  case WIRE_GREETED:
+    return on_greeted(j, m);
   case WIRE_KNEW:
     return on_knew(j, m);
   case WIRE_SPOKEN:
@@ -423,7 +474,7 @@ static void start(struct attempt_given *g, uint64_t number)
 static int on_attempt(struct wire_msg *m)
 {
   static stralloc id, hop, ranges; /* bounds: 31 bytes, 512, 16 KB */
-  struct attempt_given g = {.message = m->fd, .ask = -1, .table = program_table(), .peers = peers,
+  struct attempt_given g = {.message = m->fd, .ask = -1, .table = program_table(), .peers = peers, .offers = offers,
                             .own = &own};
   uint64_t number, tries;
 
@@ -504,6 +555,10 @@ static const struct chan_ops resolver_ops = {on_resolver, on_resolver_closed, NU
 
 int spawn_state(int dirfd)
 {
+  offers_close(offers);
+  offers = offers_open(dirfd);
+  if (!offers)
+    log_failed("deliver", "memory of greetings, going on without", strerror(errno));
   peers_close(peers);
   peers = peers_open(dirfd);
   if (!peers)
