@@ -28,15 +28,21 @@ LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lss
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
                 verdict instance address hello access verbs content header retry peerwords localuser confine json tls)
-MESSAGE_SRC  := queue/envelope.c queue/history.c
+MESSAGE_SRC  := queue/envelope.c queue/history.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
+INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window)
-COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c deliver/peers_learn.c
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn \
+                offers starttls statedelay notes targets past) \
+                $(SEVENBIT_SRC) $(ASK_SRC)
+PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
+COMMANDS_SRC := queue/command.c $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
 bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
 libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection neighbours session verbtable command \
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
@@ -44,11 +50,9 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
 libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
-                               queue/inspect.c queue/destination.c $(STORE_SRC)
-libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/inject.c $(MESSAGE_SRC)
-libexec_heloise-deliver_SRC := deliver/deliver.c $(patsubst %,deliver/%.c,spawn attempt client transaction \
-                               body conn reply ehlo ladder report peers peers_learn statedelay starttls \
-                               notes targets past) $(SEVENBIT_SRC) $(ASK_SRC) $(MESSAGE_SRC)
+                               $(INSPECT_SRC) $(STORE_SRC)
+libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
+libexec_heloise-deliver_SRC := deliver/deliver.c deliver/spawn.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound

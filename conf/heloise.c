@@ -18,6 +18,7 @@
 #include "conf/status.h"
 #include "conf/verbs_command.h"
 #include "deliver/peers_command.h"
+#include "deliver/probe.h"
 #include "queue/command.h"
 
 static int check(const struct instance *i, int argc, char **argv)
@@ -53,7 +54,9 @@ static const struct command {
   {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
   {"queue", queue_command, "list | show ID | why ID | retry ... | remove ID",
    "look at and work on waiting mail", 0},
-  {"peers", peers_command, "list | show HOST | forget HOST",
+  {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
+   "greet another host as mail would, and say what it saw", 0},
+  {"peers", peers_command, "list | show HOST | forget HOST | report",
    "what was learned about other hosts", 0},
   {"verbs", verbs_command, "MASK | -VERB ...",
    "tell what a decimal mask of verbs means, or the mask for verbs switched off", 1},

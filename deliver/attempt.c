@@ -455,10 +455,11 @@ static int has_8bit(const char *s)
 
 int attempt_needs_utf8(const struct attempt *a)
 {
-  int needs = has_8bit(a->env.sender) || (a->env.content & CONTENT_8BIT_HEADER);
+  int needs;
 
   if (!(a->env.flags & ENVELOPE_SMTPUTF8))
     return 0;
+  needs = has_8bit(a->env.sender) || (a->env.content & CONTENT_8BIT_HEADER);
   for (size_t i = 0; i < a->n && !needs; i++)
     needs = has_8bit(a->recipient[i].rcpt->address);
   return needs != 0;
@@ -480,6 +481,8 @@ int attempt_run(const struct attempt_given *g)
     return 1;
   }
   past_read(&a);
+  if (settings.transcript_keep > 0)
+    spoken_start(&a.spoken, g->report);
   deliver(&a);
-  return report_ended(g->report) == 0 ? 0 : 1;
+  return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
 }

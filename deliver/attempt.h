@@ -14,7 +14,9 @@
 #include "common/table.h"
 #include "common/verdict.h"
 #include "deliver/ladder.h"
+#include "deliver/offers.h"
 #include "deliver/peers.h"
+#include "deliver/spoken.h"
 #include "queue/envelope.h"
 #include "resolve/ask.h"
 
@@ -37,6 +39,7 @@ struct attempt_given {
   int message, ask, report;     /* descriptors; ask may be -1 */
   const struct table *table;
   const struct peers *peers;
+  const struct offers *offers;  /* NULL: greetings are not reported */
   const struct attempt_own *own;
 };
 
@@ -64,6 +67,8 @@ struct attempt {
   int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
   int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
   char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
+  struct spoken spoken;             /* what was said to the peers and by them */
+  int is_probe;                     /* the ladder is climbed, no mail is sent */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 

@@ -14,6 +14,7 @@
 
 #include "common/settings.h"
 #include "deliver/sevenbit.h"
+#include "deliver/spoken.h"
 
 #define BLOCK 65536
 #define PIECE 8192      /* written at once: the clock of a block runs for so many bytes */
@@ -191,6 +192,7 @@ static int convert(const struct body *b, int (*write)(void *arg, const char *s, 
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms)
 {
   struct writer w;
+  int r;
 
   w.conn = c;
   w.timeout_ms = timeout_ms;
@@ -201,9 +203,14 @@ enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_m
   w.is_at_line = 1;
   w.is_broken = 0;
   w.len = 0;
-  if ((b->is_converted ? convert(b, write_some, &w) : copy(b, &w)) != 0)
+  spoken_data(c->spoken, 1);
+  r = b->is_converted ? convert(b, write_some, &w) : copy(b, &w);
+  if (r == 0)
+    r = write_dot(&w);
+  spoken_data(c->spoken, 0);
+  if (r != 0)
     return w.is_broken ? BODY_BROKEN : BODY_UNREADABLE;
-  return write_dot(&w) == 0 ? BODY_SENT : BODY_BROKEN;
+  return BODY_SENT;
 }
 
 static int count(void *arg, const char *s, size_t len)

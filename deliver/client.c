@@ -226,7 +226,9 @@ static enum saw connect_to(struct session *s)
   s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
   s->is_helo = 0;
   reply_start(&s->reply);
+  spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
   saw = conn_open(&s->conn, &s->target->ip, s->target->port, settings.timeout_connect);
+  spoken_over(s->conn.spoken, saw);
   if (saw == SAW_REPLY && conn_local(&s->conn, &own) == 0) {
     char text[IP_TEXT];
     ip_format(text, &own);
@@ -259,6 +261,7 @@ static enum saw read_banner(struct session *s)
   uint64_t start = conn_clock();
   enum saw saw = answer(s, settings.timeout_greeting);
 
+  s->banner_ms = conn_clock() - start;
   if (saw != SAW_REPLY)
     return saw;
   s->attempt->sessions++;
@@ -341,6 +344,8 @@ static void take_offer(struct session *s)
   if (s->ehlo.verbs & VERB_SMTPUTF8) /* X20 */
     s->ehlo.verbs |= VERB_8BITMIME;
   s->verbs = s->ehlo.verbs & ~s->off;
+  if (!s->conn.tls)
+    s->offered = s->ehlo.verbs;
   starttls_offer(s);
 }
 
@@ -456,8 +461,27 @@ static enum ladder_rung greeting_again(const struct session *s, enum ladder_rung
   }
 }
 
+/* for `heloise peers report`; what an administrator chose is no news */
+static void tell_greeting(struct session *s, enum ladder_do how)
+{
+  const struct attempt_given *g = s->attempt->given;
+  struct offers_card c = {.ip = s->target->ip, .port = s->target->port};
+
+  if (s->words.says_helo)
+    return;
+  c.now.at = (uint32_t)s->attempt->now;
+  c.now.verbs = how == DO_PLAIN ? 0 : s->offered;
+  c.now.banner = (uint32_t)(s->banner_ms < UINT32_MAX ? s->banner_ms : UINT32_MAX);
+  c.now.rung = how == DO_PLAIN ? OFFERS_HELO : OFFERS_EHLO;
+  snprintf(c.host, sizeof c.host, "%.*s", OFFERS_HOST - 1, s->target->host);
+  if (offers_is_news(g->offers, &c))
+    report_greeted(g->report, &c);
+}
+
 static const struct ladder_row *ready(struct session *s, enum ladder_do how, enum ladder_rung rung)
 {
+  static const struct ladder_row probed = {.number = "R6", .rung = RUNG_READY, .then = DO_NEXT};
+
   if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
@@ -465,6 +489,10 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
     forget_helo(s); /* EHLO works */
   forget_refusals(s);
   prove_greeting(s);
+  s->reached = rung;
+  if (s->attempt->is_probe)
+    return &probed;
+  tell_greeting(s, how);
   starttls_settle(s);
   return transaction_run(s);
 }
@@ -538,8 +566,10 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->attempt = a;
   s->target = t;
   s->conn.fd = -1;
+  s->conn.spoken = &a->spoken;
   s->facts = 0;
   s->connections = t->connections;
+  s->reached = RUNG_COUNT;
   s->greeting_row = s->mail_row = NULL;
   s->noted = FACT_NONE;
   s->status[0] = 0;
@@ -615,6 +645,22 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
   return RUNG_COUNT;
 }
 
+/* the message stays: its story shall say what was known of the peer */
+static void tell_card(const struct session *s)
+{
+  struct peers_news n = {.ip = s->target->ip, .port = s->target->port};
+
+  for (size_t i = 0; i < PEERS_FACTS_EACH; i++) {
+    const struct peers_note *note = &s->card.note[i];
+    if (note->fact == FACT_NONE || note->until <= s->attempt->now)
+      continue;
+    n.fact = (enum peers_fact)note->fact;
+    n.code = note->code;
+    snprintf(n.row, sizeof n.row, "%s", note->row);
+    report_knew(s->attempt->given->report, &n, note->until);
+  }
+}
+
 void client_try(struct session *s, struct attempt *a, const struct target *t)
 {
   enum ladder_rung rung = RUNG_CONNECT;
@@ -628,6 +674,8 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
   }
   if (s->end == DO_GO_ON)
     report_ended(a->given->report);
+  else
+    tell_card(s);
   quit(s);
   conn_close(&s->conn);
 }

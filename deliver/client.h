@@ -20,6 +20,8 @@ struct session {
   uint32_t off;       /* verbs not used at this address: table, card, this attempt */
   uint32_t verbs;     /* enum verb_bit: offered on this connection and not off */
   struct ehlo ehlo;
+  uint32_t offered;   /* enum verb_bit: on this connection, before TLS */
+  uint64_t banner_ms; /* how long its banner took */
   uint32_t facts;     /* enum ladder_fact */
   int is_helo;        /* HELO opened this connection: EHLO does not work here */
   enum ladder_rung greeting; /* what the next connection is for */
@@ -32,8 +34,10 @@ struct session {
   uint64_t transactions; /* on this connection */
   enum saw saw;          /* last */
   int is_tls_off_by_card;
+  char encryption[TLS_TEXT];  /* of the connection, when it has TLS: version and cipher */
   char certificate[TLS_TEXT]; /* what is to be said of it */
   enum peers_fact noted; /* last: what is said often is told once */
+  enum ladder_rung reached; /* the rung whose greeting was taken; RUNG_COUNT: none */
   /* how it ended */
   enum ladder_do end;    /* DO_NEXT, DO_CLEAR, DO_DROP_WORSE, DO_STOP, DO_LOST; DO_GO_ON: all is settled */
   enum ladder_final final;

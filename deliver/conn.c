@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deliver/spoken.h"
+
 #define BLOCK 65536
 
 uint64_t conn_clock(void)
@@ -125,8 +127,10 @@ void conn_abort(struct conn *c)
 {
   struct linger at_once = {1, 0};
 
-  if (c->fd >= 0)
+  if (c->fd >= 0) {
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    spoken_note(c->spoken, "we drop the connection");
+  }
   shut(c, 0);
 }
 
@@ -196,7 +200,7 @@ static enum saw ended(const struct conn *c, const struct reply *r)
   return c->was_reset ? SAW_RESET : SAW_CLOSE;
 }
 
-enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
+static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
 {
   static const enum saw of_state[] = {[REPLY_WHOLE] = SAW_REPLY,
                                       [REPLY_GARBLED] = SAW_GARBLED,
@@ -206,7 +210,9 @@ enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
 
   reply_start(r);
   for (;;) {
-    c->at += reply_feed(r, c->in + c->at, c->len - c->at, &state);
+    size_t used = reply_feed(r, c->in + c->at, c->len - c->at, &state);
+    spoken_heard(c->spoken, c->in + c->at, used);
+    c->at += used;
     if (state != REPLY_MORE)
       return of_state[state];
     c->at = c->len = 0;
@@ -215,6 +221,14 @@ enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
     if (!take(c) && !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline))
       return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
   }
+}
+
+enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
+{
+  enum saw saw = read_reply(c, r, deadline);
+
+  spoken_over(c->spoken, saw);
+  return saw;
 }
 
 int conn_has_input(struct conn *c)
@@ -265,6 +279,7 @@ int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms)
     errno = EPIPE;
     return -1;
   }
+  spoken_said(c->spoken, s, len);
   while (len > 0) {
     size_t block = len < BLOCK ? len : BLOCK;
     uint64_t deadline = conn_clock() + timeout_ms;

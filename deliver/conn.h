@@ -36,8 +36,11 @@ enum saw {
 
 #define CONN_IN 32768
 
+struct spoken;
+
 struct conn {
   int fd; /* -1: closed */
+  struct spoken *spoken; /* keeps what is said; may be NULL */
   int has_ended, was_reset; /* the peer's side */
   size_t at, len;           /* of in */
   char in[CONN_IN];

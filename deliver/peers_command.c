@@ -17,6 +17,7 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "common/verdict.h"
+#include "deliver/offers.h"
 #include "deliver/peers.h"
 #include "queue/command.h"
 
@@ -304,17 +305,24 @@ static int forget(const struct instance *i, struct listing *l, const char *host)
   return told(l, strtoul(l->out.s, NULL, 10));
 }
 
+static int report(const struct instance *i, struct listing *l, const char *host)
+{
+  (void)host;
+  return offers_report(i, l->is_json);
+}
+
 static const struct {
   const char *word;
   int wants_host;
   int (*run)(const struct instance *i, struct listing *l, const char *host);
-} commands[] = {{"list", 0, list}, {"show", 1, show}, {"forget", 1, forget}};
+} commands[] = {{"list", 0, list}, {"show", 1, show}, {"forget", 1, forget}, {"report", 0, report}};
 
 static int usage(void)
 {
   fprintf(stderr, "usage: heloise peers list [--json]\n"
                   "       heloise peers show HOST [--json]\n"
-                  "       heloise peers forget HOST | all [--json]\n");
+                  "       heloise peers forget HOST | all [--json]\n"
+                  "       heloise peers report [--json]\n");
   return EXIT_USAGE;
 }
 

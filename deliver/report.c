@@ -39,7 +39,7 @@ int report_step(int sock, const struct report_step *s)
   return chan_send_blocking(sock, &o, -1);
 }
 
-static int news(int sock, enum wire_type type, const struct peers_news *n)
+static int news(int sock, enum wire_type type, const struct peers_news *n, uint64_t until)
 {
   char address[IP_TEXT], fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
   struct wire_out o;
@@ -51,22 +51,45 @@ static int news(int sock, enum wire_type type, const struct peers_news *n)
   wire_num(&o, n->port);
   wire_str(&o, fact);
   wire_str(&o, evidence);
+  if (type == WIRE_KNEW)
+    wire_num(&o, until);
   return chan_send_blocking(sock, &o, -1);
 }
 
 int report_learned(int sock, const struct peers_news *n)
 {
-  return news(sock, WIRE_LEARNED, n);
+  return news(sock, WIRE_LEARNED, n, 0);
 }
 
 int report_unlearned(int sock, const struct peers_news *n)
 {
-  return news(sock, WIRE_UNLEARNED, n);
+  return news(sock, WIRE_UNLEARNED, n, 0);
+}
+
+int report_knew(int sock, const struct peers_news *n, uint64_t until)
+{
+  return news(sock, WIRE_KNEW, n, until);
+}
+
+int report_greeted(int sock, const struct offers_card *g)
+{
+  char address[IP_TEXT];
+  struct wire_out o;
+
+  ip_format(address, &g->ip);
+  wire_start(&o, WIRE_GREETED);
+  wire_str(&o, address);
+  wire_num(&o, g->port);
+  bounded(&o, g->host, OFFERS_HOST - 1);
+  wire_str(&o, offers_rung_word((enum offers_rung)g->now.rung));
+  wire_num(&o, g->now.verbs);
+  wire_num(&o, g->now.banner);
+  return chan_send_blocking(sock, &o, -1);
 }
 
 int report_trying(int sock, const struct peers_news *n)
 {
-  return news(sock, WIRE_TRYING, n);
+  return news(sock, WIRE_TRYING, n, 0);
 }
 
 int report_ended(int sock)
@@ -74,5 +97,24 @@ int report_ended(int sock)
   struct wire_out o;
 
   wire_start(&o, WIRE_ENDED);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_spoken(int sock, const stralloc *lines)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_SPOKEN);
+  wire_bytes(&o, lines->s, lines->len);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_ended_with(int sock, const stralloc *lines)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_ENDED);
+  if (lines->len > 0)
+    wire_bytes(&o, lines->s, lines->len);
   return chan_send_blocking(sock, &o, -1);
 }

@@ -6,9 +6,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stralloc.h>
 
 #include "common/ip.h"
 #include "common/verdict.h"
+#include "deliver/offers.h"
 #include "deliver/peers.h"
 
 #define REPORT_TEXT 2000 /* bytes of a reply that go into a message */
@@ -32,6 +34,13 @@ int report_learned(int sock, const struct peers_news *n);
 int report_unlearned(int sock, const struct peers_news *n);
 /* a fact's time is over, and this attempt tries without it */
 int report_trying(int sock, const struct peers_news *n);
+/* a fact that was known before, and until when */
+int report_knew(int sock, const struct peers_news *n, uint64_t until);
+/* how the peer was greeted */
+int report_greeted(int sock, const struct offers_card *g);
 int report_ended(int sock);
+/* what was said, as lines of queue/dialogue.h; with the last of it the attempt has ended */
+int report_spoken(int sock, const stralloc *lines);
+int report_ended_with(int sock, const stralloc *lines);
 
 #endif

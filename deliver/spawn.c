@@ -21,9 +21,12 @@
 #include "common/route.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "common/verbs.h"
 #include "common/verdict.h"
 #include "deliver/attempt.h"
 #include "deliver/peers.h"
+#include "queue/dialogue.h"
+#include "queue/history.h"
 
 #define NEWS_EACH 64               /* facts one attempt may report */
 #define NAME_WARNING 86400         /* seconds between two warnings about our name */
@@ -39,6 +42,7 @@ struct job {
   uint64_t number;
   unsigned int news;
   int has_ended; /* it said so */
+  stralloc spoken; /* what it said last; bound: ENDED's */
   char id[ENVELOPE_ID_MAX + 1];
   char nexthop[HOP_HOST_MAX + 32];
 };
@@ -46,6 +50,7 @@ struct job {
 static struct chan manager = {.fd = -1}, resolver = {.fd = -1};
 static struct job *running, *idle;
 static struct peers *peers;
+static struct offers *offers;
 static struct attempt_own own;
 static struct loop_timer stop_timer;
 static int is_stopping, is_paused;
@@ -110,13 +115,15 @@ static void tell(const struct wire_out *o)
   }
 }
 
-static void finished(uint64_t number, const char *why)
+static void finished(uint64_t number, const char *why, const stralloc *spoken)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_FINISHED);
   wire_num(&o, number);
   wire_str(&o, why);
+  if (spoken && spoken->len > 0)
+    wire_bytes(&o, spoken->s, spoken->len);
   tell(&o);
 }
 
@@ -124,6 +131,7 @@ static void finished(uint64_t number, const char *why)
 
 static void over(struct job *j)
 {
+  stralloc_free(&j->spoken);
   unlink_job(j);
   link_job(&idle, j);
   if (is_stopping && !running)
@@ -149,7 +157,7 @@ static void reap(struct job *j, const char *fault)
     how[0] = 0;
   if (how[0])
     log_attempt_died(j->id, j->nexthop, how);
-  finished(j->number, how[0] ? how : "reported");
+  finished(j->number, how[0] ? how : "reported", &j->spoken);
   over(j);
 }
 
@@ -204,6 +212,25 @@ static int read_news(const struct wire_msg *m, struct peers_news *n)
   return 0;
 }
 
+/* for the message's story */
+static void noted(const struct job *j, const char *what, const struct peers_news *n,
+                  uint64_t until)
+{
+  char peer[IP_PORT_TEXT], fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
+  struct wire_out o;
+
+  ip_port_format(peer, &n->ip, n->port);
+  peers_news_format(n, fact, evidence);
+  wire_start(&o, WIRE_NOTED);
+  wire_num(&o, j->number);
+  wire_str(&o, what);
+  wire_str(&o, peer);
+  wire_str(&o, peers_fact_word(n->fact));
+  wire_num(&o, until);
+  wire_str(&o, evidence);
+  tell(&o);
+}
+
 /* peers refuse our name: once a day somebody should hear of it (LADDER.md E3, E33) */
 static void warn_of_name(const char *peer, const struct peers_news *n)
 {
@@ -215,16 +242,31 @@ static void warn_of_name(const char *peer, const struct peers_news *n)
   log_name_refused(peer, settings.hostname ? settings.hostname : "", n->text);
 }
 
-static void learn(const char *peer, const struct peers_news *n, const char *evidence)
+static void learn(const struct job *j, const char *peer, const struct peers_news *n,
+                  const char *evidence)
 {
   char fact[PEERS_NEWS_FACT], ignored[PEERS_NEWS_EVIDENCE];
+  uint64_t end = peers_learn(peers, n, now());
   stralloc until = {0};
 
   peers_news_format(n, fact, ignored);
-  if (units_format_time(&until, peers_learn(peers, n, now())) == 0 && stralloc_0(&until))
+  noted(j, HISTORY_LEARNED, n, end);
+  if (units_format_time(&until, end) == 0 && stralloc_0(&until))
     log_learned(peer, fact, until.s, evidence);
   free(until.s);
   warn_of_name(peer, n);
+}
+
+static int on_knew(struct job *j, const struct wire_msg *m)
+{
+  struct peers_news n;
+  uint64_t until;
+
+  if (read_news(m, &n) != 0 || wire_get_num(m, 4, UINT32_MAX, &until) != 0)
+    return -1;
+  if (j->news++ < NEWS_EACH)
+    noted(j, HISTORY_KNOWN, &n, until);
+  return 0;
 }
 
 static int on_news(struct job *j, const struct wire_msg *m)
@@ -238,12 +280,72 @@ static int on_news(struct job *j, const struct wire_msg *m)
     return 0;
   ip_port_format(peer, &n.ip, n.port);
   peers_news_format(&n, fact, evidence);
-  if (m->type == WIRE_LEARNED)
-    learn(peer, &n, evidence);
-  else if (m->type == WIRE_TRYING)
+  if (m->type == WIRE_LEARNED) {
+    learn(j, peer, &n, evidence);
+  } else if (m->type == WIRE_TRYING) {
     peers_probation(peers, &n, now());
-  else if (peers_unlearn(peers, &n))
+  } else if (peers_unlearn(peers, &n)) {
     log_unlearned(peer, peers_fact_word(n.fact), evidence);
+    noted(j, HISTORY_UNLEARNED, &n, 0);
+  }
+  return 0;
+}
+
+static int read_greeting(const struct wire_msg *m, struct offers_card *c)
+{
+  uint64_t port, verbs, banner;
+  enum offers_rung rung;
+
+  memset(c, 0, sizeof *c);
+  if (ip_parse(m->f[0].s, m->f[0].len, &c->ip) != 0 || wire_get_num(m, 1, 65535, &port) != 0 ||
+      port == 0 || m->f[2].len >= OFFERS_HOST ||
+      offers_rung_read(m->f[3].s, m->f[3].len, &rung) != 0 ||
+      wire_get_num(m, 4, (1U << VERB_COUNT) - 1, &verbs) != 0 ||
+      wire_get_num(m, 5, UINT32_MAX, &banner) != 0)
+    return -1;
+  c->port = (uint16_t)port;
+  memcpy(c->host, m->f[2].s, m->f[2].len);
+  c->now = (struct offers_seen){(uint32_t)now(), (uint32_t)verbs, (uint32_t)banner, rung};
+  return 0;
+}
+
+/* "EHLO size pipelining" */
+static void describe(stralloc *out, const struct offers_seen *s)
+{
+  if (!stralloc_copys(out, offers_rung_word((enum offers_rung)s->rung)) ||
+      (s->verbs && (!stralloc_cats(out, " ") || verbs_format(out, s->verbs) != 0)) ||
+      (s->banner >= OFFERS_SLOW && !stralloc_cats(out, ", slow")) || !stralloc_0(out))
+    stralloc_free(out);
+}
+
+static int on_greeted(struct job *j, const struct wire_msg *m)
+{
+  char peer[IP_PORT_TEXT];
+  stralloc was = {0}, is = {0};
+  struct offers_seen before;
+  struct offers_card c;
+
+  if (read_greeting(m, &c) != 0)
+    return -1;
+  if (!offers || j->news++ >= NEWS_EACH || !offers_note(offers, &c, &before))
+    return 0;
+  ip_port_format(peer, &c.ip, c.port);
+  describe(&was, &before);
+  describe(&is, &c.now);
+  log_greeting_changed(peer, c.host, was.s, is.s);
+  stralloc_free(&was);
+  stralloc_free(&is);
+  return 0;
+}
+
+static int on_spoken(struct job *j, const struct wire_msg *m)
+{
+  if (dialogue_check(m->f[0].s, m->f[0].len) != 0)
+    return -1;
+  if (m->type == WIRE_SPOKEN)
+    relay(j, WIRE_DIALOGUE, m);
+  else if (!stralloc_copyb(&j->spoken, m->f[0].s, m->f[0].len))
+    j->spoken.len = 0;
   return 0;
 }
 
@@ -262,9 +364,15 @@ static int on_report(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_UNLEARNED:
   case WIRE_TRYING:
     return on_news(j, m);
+  case WIRE_GREETED:
+    return on_greeted(j, m);
+  case WIRE_KNEW:
+    return on_knew(j, m);
+  case WIRE_SPOKEN:
+    return on_spoken(j, m);
   default: /* WIRE_ENDED */
     j->has_ended = 1;
-    return 0;
+    return m->n > 0 ? on_spoken(j, m) : 0;
   }
 }
 
@@ -372,7 +480,7 @@ static void start(struct attempt_given *g, uint64_t number)
   struct job *j = is_stopping ? NULL : new_job();
 
   if (!j) {
-    finished(number, is_stopping ? "shutting down" : "out of memory");
+    finished(number, is_stopping ? "shutting down" : "out of memory", NULL);
     return;
   }
   j->number = number;
@@ -384,7 +492,7 @@ static void start(struct attempt_given *g, uint64_t number)
   }
   log_failed("deliver", "start an attempt", strerror(errno));
   link_job(&idle, j);
-  finished(number, "no attempt could be started");
+  finished(number, "no attempt could be started", NULL);
 }
 
 /* ---- what the manager says */
@@ -392,7 +500,7 @@ static void start(struct attempt_given *g, uint64_t number)
 static int on_attempt(struct wire_msg *m)
 {
   static stralloc id, hop, ranges; /* bounds: 31 bytes, 512, 16 KB */
-  struct attempt_given g = {.message = m->fd, .ask = -1, .table = program_table(), .peers = peers,
+  struct attempt_given g = {.message = m->fd, .ask = -1, .table = program_table(), .peers = peers, .offers = offers,
                             .own = &own};
   uint64_t number, tries;
 
@@ -473,6 +581,10 @@ static const struct chan_ops resolver_ops = {on_resolver, on_resolver_closed, NU
 
 int spawn_state(int dirfd)
 {
+  offers_close(offers);
+  offers = offers_open(dirfd);
+  if (!offers)
+    log_failed("deliver", "memory of greetings, going on without", strerror(errno));
   peers_close(peers);
   peers = peers_open(dirfd);
   if (!peers)

@@ -169,10 +169,16 @@ enum saw starttls_handshake(struct session *s)
     ip_port_format(address, &s->target->ip, s->target->port);
     log_injected(s->attempt->given->id, s->target->host, address, s->conn.why);
   }
-  if (saw != SAW_REPLY)
+  if (saw != SAW_REPLY) {
+    spoken_over(s->conn.spoken, saw);
+    spoken_note(s->conn.spoken, s->conn.why);
     return saw;
+  }
   s->facts |= IF_TLS;
   take_certificate(s);
+  tls_describe(s->conn.tls, s->encryption);
+  spoken_note(s->conn.spoken, s->encryption);
+  spoken_note(s->conn.spoken, s->certificate);
   return saw;
 }
 

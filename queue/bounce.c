@@ -43,9 +43,16 @@ static int load_tables(void)
   return 0;
 }
 
+struct notes {
+  struct report report;
+  struct story story;
+};
+
 static int note(void *arg, const struct history_line *l)
 {
-  return report_note(arg, l);
+  struct notes *n = arg;
+
+  return story_note(&n->story, l) == 0 ? report_note(&n->report, l) : -1;
 }
 
 /* an address that the intake takes: in normal form, with a domain */
@@ -152,23 +159,26 @@ static int send_report(struct report *r)
 
 static int compose(const struct envelope *e)
 {
-  struct report r = {.e = e, .hostname = settings.hostname, .now = (uint64_t)time(NULL)};
+  struct notes n = {.report = {.e = e, .hostname = settings.hostname, .now = (uint64_t)time(NULL)}};
+  struct report *r = &n.report;
   char boundary[ENVELOPE_ID_MAX + 20];
   stralloc to = {0};
   int code = EXIT_TEMPFAIL;
 
-  r.is_double = *e->sender == 0;
-  r.outcome = report_outcomes(e->nrcpt);
-  if (!r.outcome || complete(&to, r.is_double ? settings.postmaster : e->sender) != 0 ||
+  r->is_double = *e->sender == 0;
+  r->outcome = report_outcomes(e->nrcpt);
+  if (!r->outcome || complete(&to, r->is_double ? settings.postmaster : e->sender) != 0 ||
       make_boundary(boundary, sizeof boundary, e->id) != 0 ||
-      history_each(FILE_FD, e, note, &r) != 0)
+      history_each(FILE_FD, e, note, &n) != 0)
     fail(e->id, strerror(errno));
   else {
-    r.to = to.s;
-    r.boundary = boundary;
-    code = send_report(&r);
+    r->to = to.s;
+    r->boundary = boundary;
+    r->story = &n.story;
+    code = send_report(r);
   }
-  report_outcomes_free(r.outcome, e->nrcpt);
+  story_free(&n.story);
+  report_outcomes_free(r->outcome, e->nrcpt);
   stralloc_free(&to);
   return code;
 }

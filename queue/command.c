@@ -21,6 +21,7 @@
 #include "queue/envelope.h"
 #include "queue/inspect.h"
 #include "queue/store.h"
+#include "queue/transcript.h"
 
 #define ANSWER_MS 60000
 #define STARTING_TRIES 50 /* of 100 ms: the lock is held, the control socket not yet there */
@@ -243,6 +244,7 @@ static int remove_message(const struct inspect_view *v, int argc, const char *co
     inspect_say(v, 1, "heloise: %s: %s\n", argv[1], strerror(errno));
     return EXIT_IOERR;
   }
+  transcript_left(queue_fd, argv[1]);
   inspect_say(v, 0, "Removed.\n");
   return EXIT_OK;
 }
@@ -252,7 +254,8 @@ static const struct {
   int (*offline)(const struct inspect_view *v, int argc, const char *const *argv);
 } verbs[] = {
   {"list", "list [--json]                every message, its state and its recipients", NULL},
-  {"show", "show ID [--json]             one message: envelope and history", NULL},
+  {"show", "show ID [--json]             one message: envelope and history\n"
+           "  show ID --transcript [N]     what was said in its attempts, or in attempt N", NULL},
   {"why", "why ID [--json]              why it is still here, and what happens next", NULL},
   {"retry", "retry [ID|DOMAIN|all]        try it now", retry},
   {"remove", "remove ID                    throw it away; nobody is told", remove_message},

@@ -23,6 +23,7 @@
 #include "common/program.h"
 #include "queue/inspect.h"
 #include "queue/spawners.h"
+#include "queue/transcript.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
@@ -288,6 +289,7 @@ static void remove_message(struct caller *c, int argc, const char *const *argv)
   if (w) {
     work_remove(w);
   } else if (store_remove(queue_fd, &m.name) == 0 || errno == ENOENT) {
+    transcript_left(queue_fd, argv[1]);
     if (waiting_at(h)->is_parked)
       spawners_unpark(h);
     waiting_drop(h);

@@ -4,6 +4,8 @@
  * the story. At most HISTORY_MAX bytes; the oldest lines go first.
  *
  *   s EPOCH TRY HOST ADDRESS RUNG EVENT REPLY what happened on a rung of the ladder
+ *   l EPOCH TRY MEMORY PEER FACT UNTIL EVIDENCE what is remembered of a peer (deliver/peers.h):
+ *                                             learned in this attempt, unlearned, or known before
  *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
  *
  * Fields are separated by tabs; hostile bytes are escaped as in the log. */
@@ -18,9 +20,12 @@
 
 #define HISTORY_MAX (256 * 1024)
 #define HISTORY_FIELDS 8
+#define HISTORY_LEARNED "learned"
+#define HISTORY_UNLEARNED "unlearned"
+#define HISTORY_KNOWN "known"
 
 struct history_line {
-  char kind; /* s or o */
+  char kind; /* s, l or o */
   uint64_t time;
   unsigned int attempt;
   size_t n; /* of field */

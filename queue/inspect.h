@@ -29,7 +29,8 @@ struct inspect_view {
   void *arg;
 };
 
-/* runs "list [--json]", "show ID [--json]", "why ID [--json]". The exit code (verdict.h). */
+/* runs "list [--json]", "show ID [--transcript [N]] [--json]", "why ID [--json]". The exit code
+ * (verdict.h). */
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv);
 /* whether a recipient still to do is at this domain, or beneath it for ".domain" */
 int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain);

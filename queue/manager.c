@@ -12,19 +12,22 @@
 #include "common/confine.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/settings.h"
 #include "queue/control.h"
 #include "queue/flush.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
+#include "queue/transcript.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
+#define HOUR_MS 3600000
 #define SCAN_AGAIN_MS 5000
 #define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer timer, scan_timer;
+static struct loop_timer timer, scan_timer, sweeper;
 
 /* ---- messages enter */
 
@@ -141,6 +144,22 @@ static void on_timer(struct loop_timer *t)
   (void)t; /* the turn that follows does it */
 }
 
+/* ---- transcripts are cleared, a directory at a time */
+
+static int is_queued(const char *id)
+{
+  return store_is_id(id, strlen(id)) && waiting_find(id) != WAITING_NONE;
+}
+
+/* all of them within an eighth of the time they are kept, an hour at most */
+static void sweep(struct loop_timer *t)
+{
+  uint64_t keep = settings.transcript_keep, round = keep / 8 < HOUR_MS ? keep / 8 : HOUR_MS;
+
+  transcript_sweep(queue_fd, (now_ms() - keep) / 1000, is_queued);
+  loop_timer_in(t, (round > 1000 ? round : 1000) / TRANSCRIPT_DIRS);
+}
+
 /* ---- what run hands over */
 
 static int take_dir(const char *name, int fd)
@@ -193,6 +212,10 @@ static int start(void)
   if (flush_start(queue_fd) != 0)
     program_die("flushing thread", strerror(errno));
   timer.fire = on_timer;
+  sweeper.fire = sweep;
+  if (transcript_make(queue_fd) != 0)
+    log_failed("queue", "transcript", strerror(errno));
+  loop_timer_in(&sweeper, 1000);
   loop_after_turn(after_turn);
   snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
   log_started("queue", waits);

@@ -231,6 +231,34 @@ static void explain_recipient(struct text *t, const struct report *r, size_t i)
   add_folded(t, 4, "    ", reply);
 }
 
+static int add_sentence(void *arg, int depth, const char *sentence)
+{
+  struct text *t = arg;
+  const char *indent = depth ? "      " : "  ";
+  char *plain = unescape(sentence);
+
+  if (!plain)
+    t->failed = 1;
+  else {
+    add(t, depth ? "    " : "  ");
+    add_folded(t, depth ? 4 : 2, indent, plain);
+  }
+  free(plain);
+  return t->failed ? -1 : 0;
+}
+
+/* the table of attempts, as `heloise queue why` shows it */
+static void add_story(struct text *t, const struct report *r)
+{
+  const struct story_teller teller = {.e = r->e, .is_wanted = report_is_wanted,
+                                      .attempts = REPORT_ATTEMPTS, .say = add_sentence, .arg = t};
+
+  if (!r->story || r->story->n == 0)
+    return;
+  add_line(t, "\r\nWhat was tried:\r\n");
+  story_tell(r->story, &teller);
+}
+
 static void add_explanation(struct text *t, const struct report *r)
 {
   begin_part(t, r, "Content-Type: text/plain; charset=us-ascii");
@@ -245,6 +273,7 @@ static void add_explanation(struct text *t, const struct report *r)
   for (size_t i = 0; i < r->e->nrcpt; i++)
     if (report_is_wanted(r->e, i))
       explain_recipient(t, r, i);
+  add_story(t, r);
   add_line(t, "\r\nA text that begins with a host's name and \"said:\" is what that host\r\n"
               "answered; its administrators know more about it. The message was sent on");
   if (units_format_date(t->out, r->e->created) != 0)

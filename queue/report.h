@@ -11,7 +11,9 @@
 
 #include "queue/envelope.h"
 #include "queue/history.h"
+#include "queue/story.h"
 
+#define REPORT_ATTEMPTS 10 /* are told at most: the first and the last ones */
 #define REPORT_FULL_MAX 51200 /* a longer message comes back as its header, unless RET=FULL */
 
 /* the last thing that happened to a recipient; NULL: nothing is known */
@@ -24,6 +26,7 @@ struct report {
   const struct envelope *e;
   struct report_outcome *outcome; /* one per recipient */
   const char *hostname, *to, *boundary /* unique in the message */;
+  const struct story *story; /* the attempts; NULL: they are not told */
   uint64_t now;
   int is_double; /* the failed message was a report itself, or had no sender */
 };

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -21,6 +22,7 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "queue/dialogue.h"
 #include "queue/waiting.h"
 
 #define CHAINS 4096 /* a power of two up to 2^32: spawners_is_crowded() knows 32 bits of a key */
@@ -268,6 +270,7 @@ static int launch(struct spawner *s, struct job *j)
   if (fd < 0)
     return -1;
   if (cat_ranges(&ranges, j) == 0) {
+    j->started = (uint64_t)time(NULL);
     wire_start(&o, WIRE_ATTEMPT);
     wire_num(&o, j->number);
     wire_str(&o, j->work->name.id);
@@ -385,18 +388,28 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
   return 0;
 }
 
+/* STEP and NOTED: five fields of text after the job */
 static int on_step(struct job *j, const struct wire_msg *m, const char **why)
 {
   static stralloc text[5]; /* bound: 4 KiB, wire.def */
   const char *field[5];
 
-  *why = "STEP is malformed";
+  *why = "STEP or NOTED is malformed";
   for (size_t i = 0; i < 5; i++) {
     if (wire_get_text(m, i + 1, 4096, &text[i]) != 0)
       return -1;
     field[i] = text[i].s;
   }
-  work_step(j, field);
+  (m->type == WIRE_NOTED ? work_noted : work_step)(j, field);
+  return 0;
+}
+
+static int on_dialogue(struct job *j, const struct wire_msg *m, size_t i, const char **why)
+{
+  *why = "what was said is malformed";
+  if (dialogue_check(m->f[i].s, m->f[i].len) != 0)
+    return -1;
+  work_spoken(j, m->f[i].s, m->f[i].len);
   return 0;
 }
 
@@ -404,6 +417,8 @@ static int on_finished(struct job *j, const struct wire_msg *m, const char **why
 {
   static stralloc outcome;
 
+  if (m->n > 2 && on_dialogue(j, m, 2, why) != 0)
+    return -1;
   *why = "FINISHED is malformed";
   if (wire_get_text(m, 1, 1000, &outcome) != 0)
     return -1;
@@ -447,7 +462,10 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
   case WIRE_RESULT:
     return on_result(j, m, why);
   case WIRE_STEP:
+  case WIRE_NOTED:
     return on_step(j, m, why);
+  case WIRE_DIALOGUE:
+    return on_dialogue(j, m, 1, why);
   default: /* WIRE_FINISHED */
     return on_finished(j, m, why);
   }

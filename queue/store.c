@@ -83,6 +83,15 @@ int store_is_id(const char *s, size_t len)
   return s[13] >= '0' && s[13] <= '7' && s[14] >= '0' && s[14] <= '7';
 }
 
+uint64_t store_id_time(const char *id)
+{
+  uint64_t t = 0;
+
+  for (size_t i = 0; i < 7; i++)
+    t = t << 5 | (uint64_t)(strchr(digits, id[i]) - digits);
+  return t;
+}
+
 /* ---- names */
 
 static unsigned int bucket_of(const char *id)

@@ -9,6 +9,7 @@
  *   hold/BB/ID,NEXT,HOP  waits for the administrator
  *   drop/                from sendmail (drop.h)
  *   corrupt/             what does not parse
+ *   transcript/          what was said in attempts (transcript.h)
  *
  * BB are the last two characters of the id, octal. */
 #ifndef QUEUE_STORE_H
@@ -38,6 +39,8 @@ int store_settle(int queue_fd);
 uint32_t store_hop_hash(const char *nexthop, size_t len);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
+/* when a well-formed id was made (epoch) */
+uint64_t store_id_time(const char *id);
 const char *store_state_word(enum store_state s);
 
 /* ---- the intake's side */

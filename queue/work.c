@@ -25,6 +25,7 @@
 #include "queue/history.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
+#include "queue/transcript.h"
 #include "queue/waiting.h"
 
 #define WORK_MAX 10000      /* messages being worked on */
@@ -129,6 +130,8 @@ static void leave(struct work *w, const char *reason)
     keep(w);
     return;
   }
+  if (w->name.state != STORE_NEW || w->has_transcript)
+    transcript_left(queue_fd, w->name.id);
   if (!w->is_gone)
     flush_soon(&w->name);
   log_finished(w->name.id, reason);
@@ -286,6 +289,12 @@ void work_step(struct job *j, const char *const field[5])
     story(j, 's', field, 5);
 }
 
+void work_noted(struct job *j, const char *const field[5])
+{
+  if (j->steps++ < JOB_STEPS_MAX)
+    story(j, 'l', field, 5);
+}
+
 /* how many recipients are not finished for good */
 static size_t unfinished(const struct work *w)
 {
@@ -343,8 +352,33 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   story(j, 'o', outcome, 5);
 }
 
+void work_spoken(struct job *j, const char *lines, size_t len)
+{
+  if (j->spoken.len + len <= DIALOGUE_MAX)
+    stralloc_catb(&j->spoken, lines, len);
+}
+
+/* a message that leaves with its first attempt has no file of its own to keep it in */
+static void keep_spoken(struct job *j)
+{
+  struct work *w = j->work;
+  struct dialogue_attempt a = {w->name.id, j->started, j->attempt, j->to->nexthop};
+  static stralloc record; /* bound: DIALOGUE_MAX and a line */
+
+  if (j->spoken.len == 0 || settings.transcript_keep == 0 || !stralloc_copys(&record, "") ||
+      dialogue_head(&record, &a) != 0 || !stralloc_cat(&record, &j->spoken))
+    return;
+  if (w->is_gone && w->name.state == STORE_NEW && !w->has_transcript) {
+    transcript_keep_last(queue_fd, &record, now());
+  } else {
+    transcript_keep(queue_fd, w->name.id, &record);
+    w->has_transcript = 1;
+  }
+}
+
 static void free_job(struct job *j)
 {
+  free(j->spoken.s);
   free(j->story.s);
   free(j->rcpt);
   free(j->told);
@@ -392,6 +426,7 @@ void work_finished(struct job *j, const char *why, int charged)
       untold(j, j->rcpt[i], why, charged);
   }
   write_story(w, &j->story);
+  keep_spoken(j);
   w->jobs--;
   free_job(j);
   settle(w);

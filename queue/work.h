@@ -36,6 +36,7 @@ struct work {
   struct loop_timer again; /* then it is written again */
   int is_gone;         /* its file is unlinked: the last recipient was delivered */
   int needs_flush;     /* a recipient was marked as finished */
+  int has_transcript;  /* a file of its own in queue/transcript */
 };
 
 #define JOB_STEPS_MAX 64 /* of one attempt that are kept */
@@ -52,6 +53,8 @@ struct job {
   unsigned int attempt, steps;
   stralloc story; /* history lines, written when the job is over; bound: JOB_STEPS_MAX and nrcpt lines */
   char host[300]; /* the last host it spoke to */
+  uint64_t started;
+  stralloc spoken; /* what was said; bound: DIALOGUE_MAX */
 };
 
 /* the queue directory; before anything else */
@@ -76,6 +79,10 @@ struct result {
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
+/* what is remembered of a peer: the fields of a history line */
+void work_noted(struct job *j, const char *const field[5]);
+/* lines of what was said in the attempt (dialogue.h) */
+void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
  * counts as an attempt (it may have reached the peer). Frees j. */
 void work_finished(struct job *j, const char *why, int charged);

@@ -409,7 +409,7 @@ def slow_destinations():
     equal(i.cli("queue", "remove", first["id"]).returncode, 0)
     for s in holes:
         s.close()
-    wait_for("all were tried", lambda: all(m["recipients"][0]["attempts"] for m in i.queue()), patience=60)
+    wait_for("all were tried", lambda: all(m["recipients"][0]["last_reply"] for m in i.queue()), patience=60)
     equal(len(i.queue()), 99)
 
 

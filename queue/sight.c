@@ -1,0 +1,229 @@
+/* sight.c - one message as it is shown: read, and put into words
+ *
+ * Runs in a child of the manager, or in the command while nothing runs. Files are hostile until
+ * parsed; everything shown from them is escaped. */
+#include "queue/sight.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "common/verdict.h"
+
+/* ---- small text */
+
+void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
+{
+  char *line;
+  va_list args;
+  int n;
+
+  va_start(args, format);
+  n = vasprintf(&line, format, args);
+  va_end(args);
+  if (n < 0)
+    return;
+  v->print(v->arg, line, (size_t)n, error);
+  free(line);
+}
+
+/* s escaped, in one of a few static buffers */
+const char *sight_clean(const char *s)
+{
+  static stralloc buf[8]; /* bound: an address or reply */
+  static unsigned int turn;
+  stralloc *b = &buf[turn++ % 8];
+
+  if (!stralloc_copys(b, "") || log_escape(b, s, strlen(s)) != 0 || !stralloc_0(b))
+    return "?";
+  return b->s;
+}
+
+const char *sight_duration(uint64_t seconds)
+{
+  static stralloc buf[4];
+  static unsigned int turn;
+  stralloc *b = &buf[turn++ % 4];
+
+  if (seconds >= 86400)
+    seconds -= seconds % 3600;
+  else if (seconds >= 3600)
+    seconds -= seconds % 60;
+  if (!stralloc_copys(b, "") || units_format_duration(b, seconds) != 0 || !stralloc_0(b))
+    return "?";
+  return b->s;
+}
+
+const char *sight_time(uint64_t epoch)
+{
+  static stralloc buf[4];
+  static unsigned int turn;
+  stralloc *b = &buf[turn++ % 4];
+
+  if (!stralloc_copys(b, "") || units_format_time(b, epoch) != 0 || !stralloc_0(b))
+    return "?";
+  return b->s;
+}
+
+uint64_t sight_now(void)
+{
+  return (uint64_t)time(NULL);
+}
+
+/* "in 5m", "now" */
+const char *sight_when(uint64_t t)
+{
+  static char buf[64];
+
+  if (t <= sight_now())
+    return "now";
+  snprintf(buf, sizeof buf, "in %s", sight_duration(t - sight_now()));
+  return buf;
+}
+
+const char *sight_state(const struct inspect_message *m)
+{
+  if (m->is_active)
+    return "active";
+  if (m->name.state == STORE_HOLD)
+    return "hold";
+  return m->name.state == STORE_NEW ? "new" : "deferred";
+}
+
+const char *sight_rcpt(enum rcpt_status s)
+{
+  switch (s) {
+  case RCPT_DONE:
+    return "done";
+  case RCPT_FAILED:
+  case RCPT_BOUNCED:
+    return "failed";
+  default:
+    return "todo";
+  }
+}
+
+/* ---- reading */
+
+static int note_reply(void *arg, const struct history_line *l)
+{
+  struct sight *s = arg;
+  uint64_t i;
+  const char *reply = l->field[4], *status = l->field[2];
+
+  if (l->kind != 'o' || units_number(l->field[0], strlen(l->field[0]), &i) != 0 || i >= s->e.nrcpt)
+    return 0;
+  free(s->reply[i]);
+  if (asprintf(&s->reply[i], "%s%s%s", status, *status ? " " : "", reply) < 0)
+    s->reply[i] = NULL;
+  return 0;
+}
+
+void sight_close(struct sight *s)
+{
+  for (size_t i = 0; s->reply && i < s->e.nrcpt; i++)
+    free(s->reply[i]);
+  free(s->reply);
+  envelope_free(&s->e);
+  if (s->fd >= 0)
+    close(s->fd);
+}
+
+/* 0; -1: it is gone or does not parse, with *why */
+int sight_open(struct sight *s, const struct inspect_view *v, const struct inspect_message *m,
+                      const char **why)
+{
+  memset(s, 0, sizeof *s);
+  s->v = v;
+  s->m = m;
+  *why = "its file is gone";
+  s->fd = store_open(v->queue_fd, &m->name, O_RDONLY);
+  if (s->fd < 0)
+    return -1;
+  if (envelope_read(s->fd, &s->e, why) != 0) {
+    close(s->fd);
+    return -1;
+  }
+  *why = "out of memory";
+  s->reply = calloc(s->e.nrcpt, sizeof *s->reply);
+  if (!s->reply) {
+    sight_close(s);
+    return -1;
+  }
+  history_each(s->fd, &s->e, note_reply, s);
+  return 0;
+}
+
+const char *sight_reply(const struct sight *s, size_t i)
+{
+  return s->reply[i] ? s->reply[i] : "";
+}
+
+/* ---- JSON */
+
+static json_t *rcpts_json(const struct sight *s)
+{
+  json_t *list = json_array();
+
+  for (size_t i = 0; i < s->e.nrcpt; i++) {
+    const struct envelope_rcpt *r = &s->e.rcpt[i];
+    json_t *o = json_object();
+    json_object_set_new(o, "address", json_bytes(r->address));
+    json_object_set_new(o, "state", json_string(sight_rcpt(r->status)));
+    json_object_set_new(o, "attempts", json_integer(r->attempts));
+    json_object_set_new(o, "last_reply", json_bytes(sight_reply(s, i)));
+    json_array_append_new(list, o);
+  }
+  return list;
+}
+
+json_t *sight_json(const struct sight *s)
+{
+  json_t *o = json_object();
+  uint32_t due = s->m->due;
+
+  json_object_set_new(o, "id", json_string(s->e.id));
+  json_object_set_new(o, "sender", json_bytes(s->e.sender));
+  json_object_set_new(o, "size", json_integer((json_int_t)s->e.body_len));
+  json_object_set_new(o, "created", json_time(s->e.created));
+  json_object_set_new(o, "next",
+                      due == UINT32_MAX || s->m->is_active ? json_null() : json_time(due ? due : s->e.created));
+  json_object_set_new(o, "state", json_string(sight_state(s->m)));
+  json_object_set_new(o, "recipients", rcpts_json(s));
+  return o;
+}
+
+int sight_print(const struct inspect_view *v, json_t *o)
+{
+  stralloc line = {0};
+  int r = json_line(&line, o);
+
+  if (r == 0)
+    r = v->print(v->arg, line.s, line.len, 0);
+  free(line.s);
+  return r;
+}
+
+/* finds and opens the message; 0, or the exit code */
+int sight_look(const struct inspect_view *v, const char *id, struct inspect_message *m,
+                struct sight *s)
+{
+  const char *why;
+
+  if (v->find(id, m) != 0) {
+    inspect_say(v, 1, "heloise: no message %s is in the queue\n", sight_clean(id));
+    return EXIT_DATA;
+  }
+  if (sight_open(s, v, m, &why) != 0) {
+    inspect_say(v, 1, "heloise: message %s: %s\n", sight_clean(id), why);
+    return EXIT_DATA;
+  }
+  return 0;
+}

@@ -1,0 +1,196 @@
+/* why.c - `heloise queue why`: why a message is still here, and what happens next
+ *
+ * Runs in a child of the manager, or in the command while nothing runs. */
+#include "queue/why.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/retry.h"
+#include "common/verdict.h"
+#include "queue/destination.h"
+#include "queue/sight.h"
+#include "queue/story.h"
+
+/* what is to come for a recipient */
+struct future {
+  uint64_t next;     /* epoch; 0: not by itself, or now */
+  uint64_t warn;     /* when the sender is to hear of the delay; 0: never, or that was before */
+  uint64_t end;      /* when it goes back */
+  char text[600];    /* all of it in sentences */
+};
+
+static int is_open(const struct envelope_rcpt *r)
+{
+  return r->status == RCPT_TODO || r->status == RCPT_FAILED;
+}
+
+/* RFC 3461 4.1: without NOTIFY a warning may be sent, with it only when it says DELAY */
+static int wants_warning(const struct sight *s, const struct envelope_rcpt *r)
+{
+  return *s->e.sender && (*r->notify == 0 || strstr(r->notify, "DELAY"));
+}
+
+static void times_of(const struct sight *s, size_t i, struct future *f)
+{
+  const struct envelope_rcpt *r = &s->e.rcpt[i];
+  const char *domain = envelope_domain(r->address);
+  struct retry_message m = {.birth = s->e.created, .has_null_sender = !*s->e.sender};
+  struct retry schedule;
+
+  retry_find(s->v->tables, domain, strlen(domain), &schedule);
+  f->end = retry_end(&schedule, &m);
+  f->warn = schedule.warn ? s->e.created + schedule.warn : 0;
+  if (f->warn <= sight_now() || f->warn >= f->end || !wants_warning(s, r))
+    f->warn = 0;
+  f->next = r->next > s->m->due ? r->next : s->m->due;
+}
+
+static void add(struct future *f, const char *a, const char *b, const char *c)
+{
+  size_t n = strlen(f->text);
+
+  snprintf(f->text + n, sizeof f->text - n, "%s%s%s%s", n ? " " : "", a, b, c);
+}
+
+static void foresee(const struct sight *s, size_t i, struct future *f)
+{
+  const struct envelope_rcpt *r = &s->e.rcpt[i];
+
+  f->text[0] = 0;
+  times_of(s, i, f);
+  if (r->status != RCPT_TODO) {
+    add(f, r->status == RCPT_FAILED ? "A failure report to the sender is being made."
+                                    : "Nothing is left to do for it.", "", "");
+    return;
+  }
+  if (s->m->due == UINT32_MAX || r->next == UINT32_MAX) {
+    add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
+        s->e.id, "`.");
+    return;
+  }
+  if (s->m->is_active)
+    add(f, "It is being tried now, or waits for its turn at its destination.", "", "");
+  else {
+    add(f, "It is tried again at ", sight_time(f->next ? f->next : s->e.created), "");
+    add(f, "(", sight_when(f->next), ").");
+  }
+  if (f->warn)
+    add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
+  add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
+  strcat(f->text, *s->e.sender ? "its sender." : "the postmaster.");
+}
+
+/* ---- words */
+
+static int say(void *arg, int depth, const char *sentence)
+{
+  const struct sight *s = arg;
+
+  inspect_say(s->v, 0, "%s%s\n", depth ? "    " : "  ", sentence);
+  return 0;
+}
+
+static void tell_rcpt(struct sight *s, size_t i)
+{
+  static stralloc text, rule;
+  const struct inspect_view *v = s->v;
+  const struct envelope_rcpt *r = &s->e.rcpt[i];
+  struct future f;
+  struct nexthop hop;
+
+  if (destination_of(v->tables, r->address, &hop, &text, &rule) != 0)
+    return;
+  foresee(s, i, &f);
+  inspect_say(v, 0, "\n<%s>\n", sight_clean(r->address));
+  inspect_say(v, 0, "  Its next hop is %s: %s.\n", sight_clean(text.s), sight_clean(rule.s));
+  if (r->attempts == 0)
+    inspect_say(v, 0, "  It has not been tried yet.\n");
+  else
+    inspect_say(v, 0, "  It was tried %u time%s.%s%s\n", r->attempts, r->attempts == 1 ? "" : "s",
+                *sight_reply(s, i) ? " The last answer was: " : "", sight_reply(s, i));
+  inspect_say(v, 0, "  %s\n", f.text);
+}
+
+static void tell_all(struct sight *s, const struct story *story)
+{
+  const struct story_teller t = {.e = &s->e, .say = say, .arg = s};
+  const struct inspect_view *v = s->v;
+  size_t left = 0;
+
+  for (size_t i = 0; i < s->e.nrcpt; i++)
+    left += is_open(&s->e.rcpt[i]);
+  inspect_say(v, 0, "Message %s from <%s> came %s ago and waits in state %s for %zu of %zu recipient%s.\n",
+              s->e.id, sight_clean(s->e.sender),
+              sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
+              sight_state(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
+  for (size_t i = 0; i < s->e.nrcpt; i++)
+    if (is_open(&s->e.rcpt[i]))
+      tell_rcpt(s, i);
+  inspect_say(v, 0, "\nWhat was tried:\n%s", story->n ? "" : "  Nothing yet.\n");
+  story_tell(story, &t);
+  story_plans(story, sight_now(), &t);
+}
+
+/* ---- JSON */
+
+static int append(void *arg, int depth, const char *sentence)
+{
+  (void)depth;
+  return json_array_append_new(arg, json_bytes(sentence));
+}
+
+static json_t *rcpt_json(const struct sight *s, size_t i)
+{
+  static stralloc text, rule;
+  struct nexthop hop;
+  struct future f;
+  json_t *r;
+
+  if (destination_of(s->v->tables, s->e.rcpt[i].address, &hop, &text, &rule) != 0)
+    return NULL;
+  foresee(s, i, &f);
+  r = json_object();
+  json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
+  json_object_set_new(r, "nexthop", json_bytes(text.s));
+  json_object_set_new(r, "rule", json_bytes(rule.s));
+  json_object_set_new(r, "warning", f.warn ? json_time(f.warn) : json_null());
+  json_object_set_new(r, "expires", json_time(f.end));
+  json_object_set_new(r, "what_next", json_bytes(f.text));
+  return r;
+}
+
+static json_t *all_json(struct sight *s, const struct story *story)
+{
+  json_t *o = sight_json(s), *list = json_array(), *plans = json_array();
+  const struct story_teller t = {.e = &s->e, .say = append, .arg = plans};
+
+  for (size_t i = 0; i < s->e.nrcpt; i++)
+    json_array_append_new(list, rcpt_json(s, i));
+  story_plans(story, sight_now(), &t);
+  json_object_set_new(o, "why", list);
+  json_object_set_new(o, "history", story_json(story));
+  json_object_set_new(o, "plans", plans);
+  return o;
+}
+
+int why_show(const struct inspect_view *v, int json, const char *id)
+{
+  struct inspect_message m;
+  struct story story = {0};
+  struct sight s;
+  int r = sight_look(v, id, &m, &s);
+
+  if (r != 0)
+    return r;
+  history_each(s.fd, &s.e, story_note, &story);
+  if (json)
+    sight_print(v, all_json(&s, &story));
+  else
+    tell_all(&s, &story);
+  story_free(&story);
+  sight_close(&s);
+  return EXIT_OK;
+}
