@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/eightbit.h"
 #include "common/hello.h"
 #include "common/ip.h"
 #include "common/units.h"
@@ -102,6 +103,15 @@ static int check_helopolicy(const struct setting *s, const char *v, size_t len, 
   return hello_policy_read(v, len, &p);
 }
 
+static int check_eightbitsigned(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  enum eightbit_policy p;
+
+  (void)s;
+  (void)n;
+  return eightbit_policy_read(v, len, &p);
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -117,6 +127,7 @@ static const struct type {
   {"SERVERS", "addresses such as 192.0.2.53@53", check_servers, 0},
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
+  {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
 };
 
 static const struct setting rows[] = {

@@ -40,6 +40,7 @@ static const struct {
   {"SERVERS", "addresses, each with @PORT where it is not 53"},
   {"MAILBOX", "a path under the home directory that ends with a slash"},
   {"HELOPOLICY", "junk, normal or strict"},
+  {"EIGHTBITSIGNED", "other-mx, convert, send or bounce"},
 };
 
 static const char *about_type(const char *type)

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/retry.h"
 #include "common/settings.h"
+#include "deliver/body.h"
 #include "deliver/client.h"
 #include "deliver/report.h"
 
@@ -279,41 +280,70 @@ static void start_address(struct attempt *a)
 }
 
 /* 1: no other address in this attempt */
-static int try_address(struct attempt *a, struct session *s, const struct target *t,
-                       uint16_t *worst)
+static int try_address(struct attempt *a, struct session *s, struct target *t, uint16_t *worst)
 {
   start_address(a);
   a->addresses++;
   client_try(s, a, t);
-  if (s->end != DO_GO_ON)
+  if (s->end == DO_LATER) {
+    t->later = s->connections;
+    a->later++;
+    a->reserved += t->later;
+  } else if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text);
   if (s->end == DO_DROP_WORSE)
     *worst = t->preference;
   return s->end == DO_STOP || s->end == DO_LOST;
 }
 
+int attempt_has_sessions(const struct attempt *a, unsigned int keep)
+{
+  return a->sessions + a->reserved + keep < settings.attempt_sessions;
+}
+
 static int may_try(const struct attempt *a)
 {
-  return attempt_left(a) > 0 && a->addresses < settings.attempt_addresses &&
-         a->sessions < settings.attempt_sessions;
+  return attempt_left(a) > 0 && a->addresses + a->later < settings.attempt_addresses &&
+         attempt_has_sessions(a, 0);
+}
+
+enum pass { PASS_FIRST, PASS_AVOIDED, PASS_LATER, PASS_COUNT };
+
+static int is_for(const struct target *t, enum pass pass, unsigned int worst)
+{
+  return t->preference < worst &&
+         (t->later ? pass == PASS_LATER : pass == (t->is_avoided ? PASS_AVOIDED : PASS_FIRST));
+}
+
+/* addresses of the first pass that come after t[i] */
+static size_t others(const struct target *t, size_t n, size_t i, unsigned int worst)
+{
+  size_t count = 0;
+
+  while (++i < n)
+    count += is_for(&t[i], PASS_FIRST, worst);
+  return count;
 }
 
 /* first those that nothing speaks against; what is marked down only when there was no other,
- * and then the best one of them (LADDER.md 6.2) */
-static void try_all(struct attempt *a, const struct target *t, size_t n)
+ * and then the best one of them (LADDER.md 6.2); last those that were put off (X14) */
+static void try_all(struct attempt *a, struct target *t, size_t n)
 {
   static struct session s; /* one per process */
   unsigned int worst = UINT16_MAX + 1;
   int is_over = 0;
 
-  for (int pass = 0; pass < 2 && !is_over; pass++) {
-    if (pass == 1 && a->addresses > 0)
-      break;
+  for (enum pass pass = PASS_FIRST; pass < PASS_COUNT && !is_over; pass++) {
+    if (pass == PASS_AVOIDED && a->addresses > 0)
+      continue;
+    if (pass == PASS_LATER) /* from here on the sessions kept are there to be used */
+      a->later = a->reserved = 0;
     for (size_t i = 0; i < n && !is_over && may_try(a); i++) {
       uint16_t drop = UINT16_MAX;
-      if (t[i].is_avoided != pass || t[i].preference >= worst)
+      if (!is_for(&t[i], pass, worst))
         continue;
-      is_over = try_address(a, &s, &t[i], &drop) || pass == 1;
+      a->others = pass == PASS_FIRST ? others(t, n, i, worst) : 0;
+      is_over = try_address(a, &s, &t[i], &drop) || pass == PASS_AVOIDED;
       if (s.end == DO_DROP_WORSE)
         worst = drop;
     }
@@ -412,6 +442,21 @@ static int pick_recipients(struct attempt *a)
   return a->n ? 0 : -1;
 }
 
+/* what may stand in the way of sending the message as it is; a signature is looked for only
+ * then */
+static void look_at_content(struct attempt *a)
+{
+  struct body b = {.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len};
+  struct eightbit_case *c = &a->eight;
+  const char *policy = settings.eightbit_signed;
+
+  c->has_8bit = (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
+  c->has_long_lines = a->env.longest > EIGHTBIT_LINE_MAX;
+  c->is_signed = (c->has_8bit || c->has_long_lines) && body_is_signed(&b);
+  if (policy)
+    eightbit_policy_read(policy, strlen(policy), &c->policy);
+}
+
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -427,6 +472,7 @@ int attempt_run(const struct attempt_given *g)
     log_failed("deliver", g->id, why);
     return 1;
   }
+  look_at_content(&a);
   deliver(&a);
   return report_ended(g->report) == 0 ? 0 : 1;
 }

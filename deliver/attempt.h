@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stralloc.h>
 
+#include "common/eightbit.h"
 #include "common/ip.h"
 #include "common/route.h"
 #include "common/table.h"
@@ -60,6 +61,10 @@ struct attempt {
   struct recipient *recipient;
   uint64_t now;
   unsigned int addresses, sessions; /* tried so far */
+  /* signed 8-bit mail (LADDER.md X14) */
+  struct eightbit_case eight;
+  size_t others;                  /* addresses that come after the one being tried */
+  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 
@@ -70,6 +75,7 @@ struct target {
   uint16_t port;
   uint16_t preference;
   int is_avoided; /* its card says down or not-smtp */
+  unsigned int later; /* to be returned to: sessions it takes to get there */
 };
 
 /* runs it to the end; the exit code of its process */
@@ -78,6 +84,8 @@ int attempt_run(const struct attempt_given *g);
 /* reports a recipient's result: delivered, failed, or to be tried again, not before `wait`
  * seconds. A temporary result past the message's life is a failure. */
 void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint64_t wait);
+/* whether the limits let it open another session, and keep some for returning */
+int attempt_has_sessions(const struct attempt *a, unsigned int keep);
 /* how many recipients have no result yet */
 size_t attempt_left(const struct attempt *a);
 /* "0-4,9": marks the numbers named in it, ascending, below max, in set[max]. How many, or 0

@@ -48,6 +48,14 @@ static void step(struct session *s, enum ladder_rung rung, enum saw saw)
   free(text.s);
 }
 
+void client_chose(struct session *s, enum ladder_rung rung, const char *what)
+{
+  struct report_step r = {.host = s->target->host, .address = s->address,
+                          .rung = ladder_rung_word(rung), .event = what, .reply = ""};
+
+  report_step(s->attempt->given->report, &r);
+}
+
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code)
 {
   struct peers_news n = {.ip = s->target->ip, .port = s->target->port, .fact = f, .code = code};
@@ -358,8 +366,7 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
 /* whether the ladder lets this attempt open another connection here */
 static int may_reconnect(struct session *s)
 {
-  return s->connections < settings.attempt_connections &&
-         s->attempt->sessions < settings.attempt_sessions;
+  return s->connections < settings.attempt_connections && attempt_has_sessions(s->attempt, 0);
 }
 
 static void quit(struct session *s)
@@ -377,8 +384,8 @@ static void quit(struct session *s)
 static void leave(struct session *s, const struct ladder_row *row)
 {
   s->end = row->then;
-  if (row->then != DO_GO_ON && row->then != DO_DROP_WORSE && row->then != DO_STOP &&
-      row->then != DO_LOST)
+  if (row->then != DO_GO_ON && row->then != DO_LATER && row->then != DO_DROP_WORSE &&
+      row->then != DO_STOP && row->then != DO_LOST)
     s->end = DO_NEXT; /* also when no connection is left for a fresh one */
 }
 
@@ -418,6 +425,12 @@ static uint32_t verbs_off(const struct session *s)
   return off;
 }
 
+/* whether the message may not go to a peer without 8BITMIME: to say HELO would be for nothing */
+static int is_barred_bare(const struct attempt *a)
+{
+  return a->eight.has_8bit && a->eight.is_signed && a->eight.policy == EIGHTBIT_BOUNCE;
+}
+
 static void prepare(struct session *s, struct attempt *a, const struct target *t)
 {
   s->attempt = a;
@@ -435,7 +448,7 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   peers_card(a->given->peers, &t->ip, t->port, &s->card);
   peerwords_find(a->given->table, &t->ip, t->port, t->host, &s->words);
   s->off = verbs_off(s);
-  if (a->env.flags & ENVELOPE_SMTPUTF8)
+  if ((a->env.flags & ENVELOPE_SMTPUTF8) || is_barred_bare(a))
     s->facts |= IF_NEEDED;
   if (peers_note(&s->card, FACT_EHLO_HANG))
     s->facts |= IF_HUNG;

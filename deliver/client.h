@@ -44,6 +44,8 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 /* the reply, or what happened, as the text and status of a failure */
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row);
+/* tells the spawner what was chosen at a rung, in words */
+void client_chose(struct session *s, enum ladder_rung rung, const char *what);
 /* tells the spawner */
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code);
 /* sends a command line made of words, NULL at the end. 0, or -1: the connection is broken */

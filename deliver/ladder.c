@@ -143,6 +143,8 @@ static const struct ladder_row rows[] = {
   /* ---- before MAIL: what the message needs and the peer lacks */
   ROW("X8", READY, ANY, NULL, DO_NEXT, .when = IF_TOO_BIG, .final = FINAL_SIZE),
   ROW("X19", READY, ANY, NULL, DO_NEXT, .when = IF_NO_UTF8, .final = FINAL_UTF8),
+  ROW("X14", READY, ANY, NULL, DO_LATER, .when = IF_LATER),
+  ROW("X14", READY, ANY, NULL, DO_NEXT, .when = IF_BARRED, .final = FINAL_8BIT),
   ROW("R6", READY, ANY, NULL, DO_GO_ON),
 
   /* ---- MAIL */

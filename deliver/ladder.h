@@ -46,6 +46,8 @@ enum ladder_fact {
   IF_CARD = 1 << 6,        /* HELO was said first because of the card */
   IF_EHLO_50X = 1 << 7,    /* EHLO got 500 or 502 on this connection */
   IF_EHLO_501 = 1 << 8,    /* EHLO got 501 or 504 */
+  IF_LATER = 1 << 9,       /* signed 8-bit mail, no 8BITMIME here, and there are other hosts */
+  IF_BARRED = 1 << 30,     /* the same, and it is neither converted nor sent */
   IF_BODY = 1 << 10,       /* MAIL had BODY= */
   IF_DSN = 1 << 11,        /* MAIL or RCPT had RET, ENVID, NOTIFY or ORCPT */
   IF_SIZE = 1 << 12,       /* MAIL had SIZE= */
@@ -68,6 +70,7 @@ enum ladder_do {
   DO_FRESH_NAME, /* new connection, greet with the address literal */
   DO_FRESH_EHLO, /* new connection, EHLO although the card says HELO */
   DO_NEXT,       /* leave, next address */
+  DO_LATER,      /* the same, and come back when no other took the message */
   DO_DROP_WORSE, /* leave; neither this preference nor worse ones */
   DO_STOP,       /* leave, no other address in this attempt */
   /* within a transaction */
@@ -88,6 +91,7 @@ enum ladder_final {
   FINAL_LOOP,    /* A9 */
   FINAL_SIZE,    /* X8, X12 */
   FINAL_UTF8,    /* X19 */
+  FINAL_8BIT,    /* X14: conversion is barred */
   FINAL_BOUNCE   /* B */
 };
 

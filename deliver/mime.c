@@ -137,6 +137,7 @@ static void take_type(struct mime *m, struct cursor *c)
   else if (is(type, tlen, "multipart")) {
     m->kind = MIME_MULTIPART;
     m->is_digest = is(subtype, slen, "digest");
+    m->is_signed = is(subtype, slen, "signed");
     take_boundary(m, c);
   }
 }

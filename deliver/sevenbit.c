@@ -14,21 +14,25 @@
 
 #include <stralloc.h>
 
+#include "common/eightbit.h"
 #include "common/header.h"
 #include "deliver/encodedword.h"
+#include "deliver/fold.h"
 #include "deliver/mime.h"
+#include "deliver/parameter.h"
 #include "deliver/transfer.h"
 #include "deliver/window.h"
 
 #define DEPTH_MAX 32
 #define FIELD_MAX 65536 /* a longer header field is copied as it is */
-#define LINE_MAX_7BIT 998
+#define PREAMBLE_MAX 900 /* where its longer lines are broken */
 
 struct convert {
   struct window in;
   struct transfer_out out;
   struct transfer_out counter;
-  stralloc field, encoded; /* bound: FIELD_MAX, and its encoded words */
+  int only_lines; /* 8-bit bytes may stay */
+  stralloc field, made[2]; /* bound: FIELD_MAX, and its encoded words */
   int is_cut;              /* the field at hand is longer than FIELD_MAX */
   int no_memory;
 };
@@ -38,6 +42,7 @@ enum treatment { KEEP, PARTS, MESSAGE, TO_QP, TO_BASE64, REPAIR_QP, REPAIR_BASE6
 struct entity {
   uint64_t from, header_end, body, to; /* header_end == body: no empty line between */
   int is_root;                         /* a whole message, not a body part */
+  int in_signed;                       /* within multipart/signed */
   struct mime mime;
   /* what to do with it */
   enum treatment treatment;
@@ -46,7 +51,7 @@ struct entity {
 };
 
 struct measure {
-  int has_8bit, needs;
+  int has_8bit, is_long, needs;
   uint64_t size, qp_size;
 };
 
@@ -72,6 +77,11 @@ static uint64_t next_field(struct convert *cv, uint64_t at, uint64_t to)
   }
 }
 
+static int is_mbox_line(const char *s, size_t len)
+{
+  return len > 5 && memcmp(s, "From ", 5) == 0;
+}
+
 /* finds the header's end and what it says about the body. A line that is no field ends
  * the header too; an mbox "From " line in front is let pass. */
 static void read_header(struct convert *cv, struct entity *e)
@@ -85,8 +95,8 @@ static void read_header(struct convert *cv, struct entity *e)
       e->body = at + 2;
       return;
     }
-    if (l.len == 0 || (header_name(l.s, l.len) == 0 &&
-                       !(at == e->from && l.len > 5 && memcmp(l.s, "From ", 5) == 0)))
+    if (l.len == 0 ||
+        (header_name(l.s, l.len) == 0 && !(at == e->from && is_mbox_line(l.s, l.len))))
       return;
     at = next_field(cv, at, e->to);
     if (cv->no_memory || cv->in.failed)
@@ -140,8 +150,8 @@ static struct measure measure(struct convert *cv, uint64_t from, uint64_t to)
       break;
     m.has_8bit |= header_has_8bit(l.s, n);
     line += n;
-    if (line > LINE_MAX_7BIT || has_odd_byte(l.s, n))
-      m.needs = 1;
+    m.is_long |= line > EIGHTBIT_LINE_MAX;
+    m.needs |= has_odd_byte(l.s, n);
     transfer_qp_piece(&qp, l.s, n, l.ends);
     if (n < l.len)
       transfer_qp_line(&qp);
@@ -149,7 +159,7 @@ static struct measure measure(struct convert *cv, uint64_t from, uint64_t to)
       line = 0;
     from += l.len;
   }
-  m.needs |= m.has_8bit;
+  m.needs |= m.is_long || (m.has_8bit && !cv->only_lines);
   m.qp_size = cv->counter.count;
   return m;
 }
@@ -173,12 +183,17 @@ static enum treatment encoding_for(const struct entity *e, const struct measure 
   return m->qp_size <= transfer_base64_size(m->size) ? TO_QP : TO_BASE64;
 }
 
-static void decide_leaf(struct entity *e, const struct measure *m)
+/* the label of what is 7-bit data now, and was called 8-bit data (RFC 2045 6.4) */
+static void relabel(const struct convert *cv, struct entity *e)
 {
-  int claims_8bit = e->mime.cte == CTE_8BIT || e->mime.cte == CTE_BINARY;
+  if ((e->mime.cte == CTE_8BIT || e->mime.cte == CTE_BINARY) && !cv->only_lines && !e->in_signed)
+    e->cte = CTE_7BIT;
+}
 
+static void decide_leaf(const struct convert *cv, struct entity *e, const struct measure *m)
+{
   if (!mime_is_identity(e->mime.cte)) {
-    if (m->has_8bit)
+    if (m->is_long || (m->has_8bit && !cv->only_lines))
       e->treatment = e->mime.cte == CTE_QP ? REPAIR_QP : REPAIR_BASE64;
     return;
   }
@@ -186,8 +201,8 @@ static void decide_leaf(struct entity *e, const struct measure *m)
     e->treatment = encoding_for(e, m);
     e->cte = e->treatment == TO_QP ? CTE_QP : CTE_BASE64;
     e->add_type = m->has_8bit && !e->mime.has_type;
-  } else if (claims_8bit)
-    e->cte = CTE_7BIT;
+  } else
+    relabel(cv, e);
 }
 
 static void decide(struct convert *cv, struct entity *e, unsigned int depth)
@@ -196,14 +211,16 @@ static void decide(struct convert *cv, struct entity *e, unsigned int depth)
   struct measure m = {0};
 
   e->treatment = KEEP;
-  if (!composite || (e->is_root && !e->mime.has_version))
+  e->in_signed |= e->mime.is_signed;
+  if (!composite || e->in_signed || (e->is_root && !e->mime.has_version))
     m = measure(cv, e->body, e->to);
+  if (e->in_signed && m.needs)
+    e->in_signed = 0; /* it breaks anyway */
   if (composite) {
     e->treatment = e->mime.kind == MIME_MULTIPART ? PARTS : MESSAGE;
-    if (e->mime.cte == CTE_8BIT || e->mime.cte == CTE_BINARY)
-      e->cte = CTE_7BIT;
+    relabel(cv, e);
   } else
-    decide_leaf(e, &m);
+    decide_leaf(cv, e, &m);
   e->add_version = e->is_root && !e->mime.has_version && m.needs && e->treatment != KEEP;
 }
 
@@ -228,18 +245,29 @@ static void copy(struct convert *cv, uint64_t from, uint64_t to)
   }
 }
 
+static const stralloc *remake(struct convert *cv, const stralloc *f, stralloc *made,
+                              int (*make)(stralloc *out, const char *field, size_t len))
+{
+  made->len = 0;
+  if (cv->no_memory || make(made, f->s, f->len) != 0)
+    cv->no_memory = 1;
+  return made;
+}
+
 /* a field named "--..." could become a delimiter: it stays */
 static void put_field(struct convert *cv)
 {
-  if (cv->field.s[0] == '-' || !header_has_8bit(cv->field.s, cv->field.len)) {
-    transfer_put(&cv->out, cv->field.s, cv->field.len);
-    return;
+  const stralloc *f = &cv->field;
+
+  if (f->s[0] != '-' && header_has_8bit(f->s, f->len) && !cv->only_lines) {
+    if (header_is(f->s, f->len, "Content-Type") || header_is(f->s, f->len, "Content-Disposition"))
+      f = remake(cv, f, &cv->made[0], parameter_field);
+    f = remake(cv, f, &cv->made[1], encodedword_field);
   }
-  cv->encoded.len = 0;
-  if (encodedword_field(&cv->encoded, cv->field.s, cv->field.len) != 0)
-    cv->no_memory = 1;
-  else
-    transfer_put(&cv->out, cv->encoded.s, cv->encoded.len);
+  if (f->s && f->s[0] != '-' && fold_is_long(f->s, f->len))
+    f = remake(cv, f, &cv->made[f == &cv->made[1] ? 0 : 1], fold_field);
+  if (!cv->no_memory)
+    transfer_put(&cv->out, f->s, f->len);
 }
 
 static void write_header(struct convert *cv, const struct entity *e)
@@ -280,20 +308,27 @@ static void write_kept(struct convert *cv, const struct entity *e, unsigned int 
   copy(cv, e->body, e->to);
 }
 
-/* preamble and epilogue have no meaning: 8-bit bytes become question marks. A changed line
- * must not become a delimiter. */
+/* preamble and epilogue have no meaning: 8-bit bytes become question marks, long lines are
+ * broken. A changed line must not become a delimiter. */
 static void scrub(struct convert *cv, uint64_t from, uint64_t to)
 {
+  size_t col = 0; /* bytes of the line that came before */
+
   while (from < to && !is_stopped(cv)) {
     struct window_line l = window_line(&cv->in, from, to);
-    int changes = header_has_8bit(l.s, l.len);
-    for (size_t i = 0; i < l.len && changes; i++)
-      if ((unsigned char)l.s[i] >= 128)
-        transfer_put(&cv->out, "?", 1);
-      else
-        transfer_put(&cv->out, i == 0 && l.s[i] == '-' ? "*" : l.s + i, 1);
+    size_t n = window_text(&l);
+    int is_long = col + n > EIGHTBIT_LINE_MAX || !l.ends;
+    int changes = is_long || (header_has_8bit(l.s, n) && !cv->only_lines);
+    for (size_t i = 0; i < n && changes; i++, col++) {
+      int is_8bit = (unsigned char)l.s[i] >= 128 && !cv->only_lines;
+      if (is_long && col > 0 && col % PREAMBLE_MAX == 0)
+        transfer_put(&cv->out, "\r\n ", 3);
+      transfer_put(&cv->out, is_8bit ? "?" : col == 0 && l.s[i] == '-' ? "*" : l.s + i, 1);
+    }
     if (!changes)
-      transfer_put(&cv->out, l.s, l.len);
+      transfer_put(&cv->out, l.s, n);
+    transfer_put(&cv->out, l.s + n, l.len - n);
+    col = l.ends ? 0 : col;
     from += l.len;
   }
 }
@@ -307,7 +342,7 @@ static void write_parts(struct convert *cv, const struct entity *e, unsigned int
   copy(cv, d.at, d.end);
   while (d.kind == 1 && !is_stopped(cv)) {
     struct delimiter next = find_delimiter(cv, &e->mime, d.end, e->to);
-    struct entity part = {.from = d.end, .to = next.at};
+    struct entity part = {.from = d.end, .to = next.at, .in_signed = e->in_signed};
     if (next.kind != 0)
       part.to = next.at >= d.end + 2 ? next.at - 2 : d.end;
     part.mime.kind = e->mime.is_digest ? MIME_MESSAGE : MIME_TEXT;
@@ -320,7 +355,8 @@ static void write_parts(struct convert *cv, const struct entity *e, unsigned int
 
 static void write_message(struct convert *cv, const struct entity *e, unsigned int depth)
 {
-  struct entity inner = {.from = e->body, .to = e->to, .is_root = 1, .mime = {.kind = MIME_TEXT}};
+  struct entity inner = {.from = e->body, .to = e->to, .is_root = 1, .in_signed = e->in_signed,
+                         .mime = {.kind = MIME_TEXT}};
 
   walk(cv, &inner, depth + 1);
 }
@@ -355,6 +391,14 @@ static void write_base64(struct convert *cv, const struct entity *e, unsigned in
     put_text(cv, "\r\n");
 }
 
+/* a piece's length without the beginning of an encoded byte at its end */
+static size_t uncut(const char *s, size_t len)
+{
+  if (len > 1 && s[len - 1] == '=')
+    return len - 1;
+  return len > 2 && s[len - 2] == '=' ? len - 2 : len;
+}
+
 static void repair_qp(struct convert *cv, const struct entity *e, unsigned int depth)
 {
   struct transfer_qp qp = {.out = &cv->out};
@@ -363,7 +407,9 @@ static void repair_qp(struct convert *cv, const struct entity *e, unsigned int d
   for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
     struct window_line l = window_line(&cv->in, at, e->to);
     size_t n = window_text(&l);
-    if (header_has_8bit(l.s, n)) {
+    if (!l.ends)
+      l.len = n = uncut(l.s, n);
+    if (header_has_8bit(l.s, n) || n > EIGHTBIT_LINE_MAX || !l.ends || qp.col > 0) {
       transfer_qp_repair(&qp, l.s, n, l.ends);
       transfer_put(&cv->out, l.s + n, l.len - n);
     } else
@@ -373,19 +419,20 @@ static void repair_qp(struct convert *cv, const struct entity *e, unsigned int d
   }
 }
 
-/* decoders skip what is not base64 (RFC 2045 6.8): in lines with such bytes so do we */
 static void repair_base64(struct convert *cv, const struct entity *e, unsigned int depth)
 {
+  size_t col = 0;
+
   (void)depth;
   for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
     struct window_line l = window_line(&cv->in, at, e->to);
     size_t n = window_text(&l);
-    int changes = header_has_8bit(l.s, n);
-    for (size_t i = 0; i < n && changes; i++)
-      if ((l.s[i] >= '0' && l.s[i] <= '9') || (l.s[i] >= 'A' && l.s[i] <= 'Z') ||
-          (l.s[i] >= 'a' && l.s[i] <= 'z') || l.s[i] == '+' || l.s[i] == '/' || l.s[i] == '=')
-        transfer_put(&cv->out, l.s + i, 1);
-    transfer_put(&cv->out, changes ? l.s + n : l.s, changes ? l.len - n : l.len);
+    if (header_has_8bit(l.s, n) || n > EIGHTBIT_LINE_MAX || !l.ends || col > 0)
+      col = transfer_base64_repair(&cv->out, col, l.s, n);
+    else
+      transfer_put(&cv->out, l.s, n);
+    transfer_put(&cv->out, l.s + n, l.len - n);
+    col = l.ends ? 0 : col;
     at += l.len;
   }
 }
@@ -408,7 +455,27 @@ static void walk(struct convert *cv, struct entity *e, unsigned int depth)
     writers[e->treatment](cv, e, depth);
 }
 
-int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit_sink *sink)
+int sevenbit_has_field(const struct sevenbit_source *source, const char *name)
+{
+  struct convert *cv = calloc(1, sizeof *cv);
+  int found = 0;
+
+  if (!cv)
+    return 0;
+  cv->in.source = source;
+  for (uint64_t at = 0; !found && at < source->size && !cv->in.failed && !cv->no_memory;) {
+    at = next_field(cv, at, source->size);
+    if (header_name(cv->field.s, cv->field.len) == 0 && !is_mbox_line(cv->field.s, cv->field.len))
+      break;
+    found = header_is(cv->field.s, cv->field.len, name);
+  }
+  stralloc_free(&cv->field);
+  free(cv);
+  return found;
+}
+
+int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit_sink *sink,
+                     int only_lines)
 {
   struct convert *cv = calloc(1, sizeof *cv);
   struct entity e = {.to = source->size, .is_root = 1, .mime = {.kind = MIME_TEXT}};
@@ -417,13 +484,15 @@ int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit
   if (!cv)
     return -1;
   cv->in.source = source;
+  cv->only_lines = only_lines;
   transfer_start(&cv->out, sink);
   walk(cv, &e, 0);
   r = transfer_flush(&cv->out) != 0 || is_stopped(cv) ? -1 : 0;
   if (cv->no_memory)
     errno = ENOMEM;
   stralloc_free(&cv->field);
-  stralloc_free(&cv->encoded);
+  stralloc_free(&cv->made[0]);
+  stralloc_free(&cv->made[1]);
   free(cv);
   return r;
 }

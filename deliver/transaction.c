@@ -27,14 +27,10 @@ struct transaction {
   struct recipient **to;
   size_t nto, accepted;
   int is_batch;
+  const char *reason; /* for the form of the body, told last */
 };
 
 /* ---- what to say */
-
-static int needs_8bit(const struct attempt *a)
-{
-  return (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
-}
 
 static int cats(stralloc *out, const char *a, const char *b)
 {
@@ -51,7 +47,7 @@ static int cat_mail(struct transaction *t, stralloc *out)
     s->facts |= IF_SIZE;
     ok = ok && stralloc_cats(out, " SIZE=") && units_format_number(out, t->size) == 0;
   }
-  if (needs_8bit(s->attempt) && !t->body.is_converted) {
+  if (s->attempt->eight.has_8bit && (s->verbs & VERB_8BITMIME)) {
     s->facts |= IF_BODY;
     ok = ok && stralloc_cats(out, " BODY=8BITMIME");
   }
@@ -358,11 +354,39 @@ static int prepare(struct transaction *t, struct session *s)
 
   t->s = s;
   t->body = (struct body){.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len,
-                          .has_dots = (a->env.content & CONTENT_DOT_LINE) != 0,
-                          .is_converted = needs_8bit(a) && !(s->verbs & VERB_8BITMIME)};
+                          .has_dots = (a->env.content & CONTENT_DOT_LINE) != 0};
   t->to = calloc(a->n, sizeof *t->to);
   t->end = calloc(a->n + 2, sizeof *t->end);
   return t->to && t->end ? 0 : -1;
+}
+
+/* whether other addresses may be tried first: returning takes another session, or as many
+ * as it took to get here */
+static int has_others(const struct session *s)
+{
+  const struct attempt *a = s->attempt;
+
+  return a->others > 0 && a->addresses + a->later + 1 < settings.attempt_addresses &&
+         attempt_has_sessions(a, s->connections);
+}
+
+static void choose_form(struct transaction *t)
+{
+  struct session *s = t->s;
+  struct eightbit_case c = s->attempt->eight;
+  const char *reason;
+
+  c.is_offered = (s->verbs & VERB_8BITMIME) != 0;
+  c.has_others = has_others(s);
+  t->body.form = eightbit_choose(&c);
+  if (t->body.form == FORM_LATER)
+    s->facts |= IF_LATER;
+  else if (t->body.form == FORM_BARRED)
+    s->facts |= IF_BARRED;
+  reason = eightbit_reason(&c);
+  if (*reason && reason != t->reason)
+    client_chose(s, RUNG_READY, reason);
+  t->reason = reason;
 }
 
 /* what the message needs and the peer may lack */
@@ -371,8 +395,8 @@ static const struct ladder_row *check_needs(struct transaction *t)
   struct session *s = t->s;
 
   t->size = 0;
-  t->body.is_converted = needs_8bit(s->attempt) && !(s->verbs & VERB_8BITMIME);
-  s->facts &= ~(uint32_t)(IF_TOO_BIG | IF_NO_UTF8);
+  s->facts &= ~(uint32_t)(IF_TOO_BIG | IF_NO_UTF8 | IF_LATER | IF_BARRED);
+  choose_form(t);
   if ((s->verbs & VERB_SIZE) && body_size(&t->body, &t->size) != 0)
     t->size = 0; /* D23 will show it */
   if (s->ehlo.size && t->size > s->ehlo.size)
@@ -384,15 +408,25 @@ static const struct ladder_row *check_needs(struct transaction *t)
 
 static void explain_needs(struct session *s)
 {
-  int is_big = (s->facts & IF_TOO_BIG) != 0;
+  static const struct {
+    uint32_t fact;
+    const char *status, *text;
+  } lacks[] = {
+    {IF_TOO_BIG, "5.3.4", "] takes only messages of fewer bytes"},
+    {IF_NO_UTF8, "5.6.7", "] does not take internationalised mail (SMTPUTF8)"},
+    {IF_BARRED, "5.6.3", "] does not take 8-bit mail (8BITMIME), and to convert it would break "
+                         "its signature"},
+    {0, "4.6.3", "] does not take 8-bit mail (8BITMIME)"}};
+  size_t i = 0;
 
+  while (lacks[i].fact && !(s->facts & lacks[i].fact))
+    i++;
   s->text.len = 0;
   if (!stralloc_cats(&s->text, s->target->host) || !stralloc_cats(&s->text, " [") ||
       !stralloc_cats(&s->text, s->address) ||
-      !stralloc_cats(&s->text, is_big ? "] takes only messages of fewer bytes"
-                                      : "] does not take internationalised mail (SMTPUTF8)"))
+      !stralloc_cats(&s->text, lacks[i].text))
     s->text.len = 0;
-  snprintf(s->status, sizeof s->status, "%s", is_big ? "5.3.4" : "5.6.7");
+  snprintf(s->status, sizeof s->status, "%s", lacks[i].status);
 }
 
 static const struct ladder_row *run_all(struct transaction *t)
@@ -406,11 +440,11 @@ static const struct ladder_row *run_all(struct transaction *t)
   const struct ladder_row *fine = check_needs(t), *row;
   int must_reset = 0;
 
-  if (fine->then != DO_GO_ON) {
-    explain_needs(s);
-    return fine;
-  }
   while (pick(t) > 0) {
+    if (fine->then != DO_GO_ON) {
+      explain_needs(s);
+      return fine;
+    }
     if (s->ehlo.mail_max && s->transactions >= s->ehlo.mail_max)
       return &limit;
     if (s->conn.fd < 0 || (must_reset && reset(s) != 0))
@@ -421,7 +455,7 @@ static const struct ladder_row *run_all(struct transaction *t)
     if (row->then == DO_REDO) {
       s->off |= row->without;
       s->verbs &= ~row->without;
-      check_needs(t);
+      fine = check_needs(t);
     } else if (row->then != DO_GO_ON && row->then != DO_SENDER)
       return row;
   }

@@ -46,7 +46,7 @@ static const struct row rows[] = {
   {"long line", M T "\n\xe4" "56789012345678901234567890123456789012345678901234567890123456789012345678\n",
    M T QP "\n=E4567890123456789012345678901234567890123456789012345678901234567890123456=\n78\n"},
   {"broken quoted-printable", M T QP "\na=3D\xe4=\nb = c\n=\xe4 = \n",
-   M T QP "\na=3D=E4=\nb = c\n=3D=E4 = \n"},
+   M T QP "\na=3D=E4=\nb = c\n=3D=E4 =\n"},
   {"broken base64", M "Content-Transfer-Encoding: base64\n\nAA\xe4-AA\nBBBB\n",
    M "Content-Transfer-Encoding: base64\n\nAAAA\nBBBB\n"},
   {"multipart",
@@ -94,8 +94,30 @@ static const struct row rows[] = {
    "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?= b)"
    " <j@x>, Plain <p@x>\n\nx\n"},
   {"addresses have no other spelling", "To: j\xc3\xb6rg@x, <j\xc3\xb6rg@x>\n\nx\n", NULL},
-  {"parameters stay", "Content-Type: text/plain; name=\"\xc3\xa4\" (xx\xc3\xa4)\n\nx\n",
-   "Content-Type: text/plain; name=\"\xc3\xa4\" (=?utf-8?Q?xx=C3=A4?=)\n\nx\n"},
+  {"parameters", "Content-Type: text/plain; name=\"\xc3\xa4\\\"; x\" (xx\xc3\xa4); a=b\n\nx\n",
+   "Content-Type: text/plain; name*=utf-8''%C3%A4%22%3B%20x (=?utf-8?Q?xx=C3=A4?=); a=b\n\nx\n"},
+  {"long parameters", "Content-Disposition: attachment;\n filename="
+   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xe4" "bbb (c)\n\nx\n",
+   "Content-Disposition: attachment;\n filename*0*=unknown-8bit''"
+   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%E4;\n filename*1*=bbb (c)\n\nx\n"},
+  {"parameters given twice", "Content-Type: a/b; name=\"x\xe4\"; name*=utf-8''x%C3%A4\n\nx\n",
+   "Content-Type: a/b; name=\"x?\"; name*=utf-8''x%C3%A4\n\nx\n"},
+  {"a boundary with 8-bit bytes is none that can be used",
+   M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n\n--x\xe4\n\nplain, all of it\n--x\xe4--\n",
+   M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n" QP
+   "\n=2D-x=E4\n\nplain, all of it\n=2D-x=E4--\n"},
+  {"signed parts that need nothing keep their labels",
+   M "Content-Type: multipart/mixed; boundary=y\n\n--y\nContent-Type: multipart/signed; boundary=x\n"
+   "Content-Transfer-Encoding: 8bit\n\n--x\nContent-Transfer-Encoding: 8bit\n\nplain\n--x--\n"
+   "--y\n" T "\nHallo, sch\xc3\xb6n\n--y--\n",
+   M "Content-Type: multipart/mixed; boundary=y\n\n--y\nContent-Type: multipart/signed; boundary=x\n"
+   "Content-Transfer-Encoding: 8bit\n\n--x\nContent-Transfer-Encoding: 8bit\n\nplain\n--x--\n"
+   "--y\n" T QP "\nHallo, sch=C3=B6n\n--y--\n"},
+  {"signed parts that need it are converted",
+   M "Content-Type: multipart/signed; boundary=x\nContent-Transfer-Encoding: 8bit\n\n--x\n"
+   T "Content-Transfer-Encoding: 8bit\n\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/signed; boundary=x\nContent-Transfer-Encoding: 7bit\n\n--x\n"
+   T QP "\nHallo, sch=C3=B6n\n--x--\n"},
 };
 
 struct memory {
@@ -133,7 +155,7 @@ static int convert(struct memory *in, struct memory *out)
   struct sevenbit_sink sink = {write_memory, out};
 
   out->s.len = 0;
-  return sevenbit_convert(&source, &sink);
+  return sevenbit_convert(&source, &sink, 0);
 }
 
 static void set(struct memory *m, const char *s)

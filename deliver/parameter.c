@@ -1,0 +1,183 @@
+/* parameter.c - 8-bit values of MIME parameters, spelled in ASCII
+ *
+ * Runs in an attempt. Pure. The field is hostile. RFC 2231:
+ *
+ *   extended-parameter := attribute "*" ["0*"] "=" charset "'" [language] "'" value
+ *   ext-octet          := "%" 2(DIGIT / "A" / "B" / "C" / "D" / "E" / "F") */
+#include "deliver/parameter.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/header.h"
+
+#define SECTION_MAX 60 /* characters of one section of a long value */
+
+struct parameter {
+  const char *name, *value; /* value: with its quotes */
+  size_t name_len, value_len;
+};
+
+/* attribute-char := <any CHAR except SPACE, CTLs, "*", "'", "%", or tspecials> */
+static int is_attribute_char(char c)
+{
+  return c > 32 && c < 127 && !strchr("*'%()<>@,;:\\\"/[]?=", c);
+}
+
+static size_t blanks(const char *s, size_t len)
+{
+  size_t n = 0;
+
+  while (n < len && strchr(" \t\r\n", s[n]) && s[n])
+    n++;
+  return n;
+}
+
+/* length of what ends before the next `stop` outside quotes and comments; len when there is
+ * none, or a quote is not closed */
+static size_t span(const char *s, size_t len, char stop)
+{
+  char closing = 0;
+
+  for (size_t i = 0; i < len; i++) {
+    if (closing && s[i] == '\\')
+      i++;
+    else if (closing)
+      closing = s[i] == closing ? 0 : closing;
+    else if (s[i] == stop)
+      return i;
+    else if (s[i] == '"' || s[i] == '(')
+      closing = s[i] == '"' ? '"' : ')';
+  }
+  return len;
+}
+
+/* reads attribute "=" value at s, all of it: 1, or 0 when it is something else */
+static int read_parameter(const char *s, size_t len, struct parameter *p)
+{
+  size_t n = blanks(s, len);
+
+  p->name = s + n;
+  while (n < len && is_attribute_char(s[n]))
+    n++;
+  p->name_len = (size_t)(s + n - p->name);
+  n += blanks(s + n, len - n);
+  if (p->name_len == 0 || n == len || s[n] != '=')
+    return 0;
+  n++;
+  n += blanks(s + n, len - n);
+  p->value = s + n;
+  if (n < len && s[n] == '"') {
+    const char *end = s + n + 1;
+    while (end < s + len && *end != '"')
+      end += *end == '\\' && end + 1 < s + len ? 2 : 1;
+    p->value_len = (size_t)(end - p->value) + 1;
+    return end < s + len;
+  }
+  while (n < len && !blanks(s + n, 1) && s[n] != '(')
+    n++;
+  p->value_len = (size_t)(s + n - p->value);
+  return 1;
+}
+
+/* whether the field has the parameter in extended form too */
+static int has_extended(const char *field, size_t len, const struct parameter *p)
+{
+  for (const char *s = field; s + p->name_len < field + len; s++)
+    if (strncasecmp(s, p->name, p->name_len) == 0 && s[p->name_len] == '*')
+      return 1;
+  return 0;
+}
+
+static int hide(stralloc *out, const struct parameter *p)
+{
+  int ok = 1;
+
+  for (size_t i = 0; i < p->value_len && ok; i++)
+    ok = stralloc_append(out, (unsigned char)p->value[i] < 128 ? p->value + i : "?");
+  return ok;
+}
+
+/* the value in sections, each on a line of its own when there are several */
+static int extend(stralloc *out, const struct parameter *p, const char *value, size_t len)
+{
+  static const char hex[] = "0123456789ABCDEF";
+  const char *charset = header_is_utf8(value, len) ? "utf-8''" : "unknown-8bit''";
+  size_t size = 0;
+  int is_long, ok = 1;
+
+  for (size_t i = 0; i < len; i++)
+    size += is_attribute_char(value[i]) ? 1 : 3;
+  is_long = size > SECTION_MAX;
+  for (size_t i = 0, section = 0; i < len && ok; section++) {
+    char number[32] = "*=";
+    size_t used = 0;
+    if (is_long)
+      snprintf(number, sizeof number, "*%zu*=", section);
+    ok = (section == 0 || stralloc_cats(out, ";\r\n ")) &&
+         stralloc_catb(out, p->name, p->name_len) && stralloc_cats(out, number) &&
+         (section > 0 || stralloc_cats(out, charset));
+    for (; i < len && used < SECTION_MAX && ok; i++) {
+      unsigned char c = (unsigned char)value[i];
+      char octet[3] = {'%', hex[c >> 4], hex[c & 15]};
+      int plain = is_attribute_char(value[i]);
+      ok = stralloc_catb(out, plain ? value + i : octet, plain ? 1 : 3);
+      used += plain ? 1 : 3;
+    }
+  }
+  return ok;
+}
+
+/* the value's bytes: without quotes, backslashes and folds */
+static int unquote(stralloc *value, const struct parameter *p)
+{
+  size_t quoted = p->value[0] == '"';
+
+  for (size_t i = quoted; i + quoted < p->value_len; i++) {
+    if (p->value[i] == '\r' || p->value[i] == '\n')
+      continue;
+    if (quoted && p->value[i] == '\\' && i + 1 + quoted < p->value_len)
+      i++;
+    if (!stralloc_append(value, p->value + i))
+      return 0;
+  }
+  return 1;
+}
+
+/* the boundary is in the body too: it stays */
+static int needs_extension(const struct parameter *p)
+{
+  return header_has_8bit(p->value, p->value_len) &&
+         !(p->name_len == 8 && strncasecmp(p->name, "boundary", 8) == 0);
+}
+
+int parameter_field(stralloc *out, const char *field, size_t len)
+{
+  size_t at = span(field, len, ';');
+  stralloc value = {0};
+  int ok = stralloc_catb(out, field, at);
+
+  while (at < len && ok) {
+    size_t n = 1 + span(field + at + 1, len - at - 1, ';');
+    const char *s = field + at;
+    struct parameter p;
+    if (read_parameter(s + 1, n - 1, &p) && needs_extension(&p)) {
+      value.len = 0;
+      ok = stralloc_catb(out, s, (size_t)(p.name - s)) && unquote(&value, &p);
+      if (ok && has_extended(field, len, &p))
+        ok = stralloc_catb(out, p.name, (size_t)(p.value - p.name)) && hide(out, &p);
+      else
+        ok = ok && extend(out, &p, value.s, value.len);
+      ok = ok && stralloc_catb(out, p.value + p.value_len,
+                               n - (size_t)(p.value + p.value_len - s));
+    } else
+      ok = stralloc_catb(out, s, n);
+    at += n;
+  }
+  stralloc_free(&value);
+  if (!ok)
+    errno = ENOMEM;
+  return ok ? 0 : -1;
+}

@@ -1,0 +1,14 @@
+/* parameter.h - 8-bit values of MIME parameters, spelled in ASCII */
+#ifndef DELIVER_PARAMETER_H
+#define DELIVER_PARAMETER_H
+
+#include <stddef.h>
+#include <stralloc.h>
+
+/* appends a Content-Type or Content-Disposition field; parameters whose values hold 8-bit
+ * bytes become extended ones (RFC 2231 3, 4): name="ä" is name*=utf-8''%C3%A4, or
+ * unknown-8bit when it is no UTF-8. Where the sender gave the extended one too, the bytes
+ * become question marks. All else is copied. Pure. 0, or -1 (ENOMEM). */
+int parameter_field(stralloc *out, const char *field, size_t len);
+
+#endif
