@@ -18,6 +18,7 @@
 struct parameter {
   const char *name, *value; /* value: with its quotes */
   size_t name_len, value_len;
+  int is_malformed;
 };
 
 /* attribute-char := <any CHAR except SPACE, CTLs, "*", "'", "%", or tspecials> */
@@ -59,6 +60,7 @@ static int read_parameter(const char *s, size_t len, struct parameter *p)
 {
   size_t n = blanks(s, len);
 
+  p->is_malformed = 0;
   p->name = s + n;
   while (n < len && is_attribute_char(s[n]))
     n++;
@@ -76,9 +78,12 @@ static int read_parameter(const char *s, size_t len, struct parameter *p)
     p->value_len = (size_t)(end - p->value) + 1;
     return end < s + len;
   }
-  while (n < len && !blanks(s + n, 1) && s[n] != '(')
+  while (n < len && s[n] != '(') /* senders forget the quotes: white space is the value's */
     n++;
+  while (s + n > p->value && blanks(s + n - 1, 1))
+    n--;
   p->value_len = (size_t)(s + n - p->value);
+  p->is_malformed = memchr(p->value, '"', p->value_len) != NULL;
   return 1;
 }
 
@@ -91,12 +96,33 @@ static int has_extended(const char *field, size_t len, const struct parameter *p
   return 0;
 }
 
-static int hide(stralloc *out, const struct parameter *p)
+/* length of the comment at s, 0 when it is never closed */
+static size_t comment_span(const char *s, size_t len)
 {
-  int ok = 1;
+  size_t depth = 0;
 
-  for (size_t i = 0; i < p->value_len && ok; i++)
-    ok = stralloc_append(out, (unsigned char)p->value[i] < 128 ? p->value + i : "?");
+  for (size_t i = 0; i < len; i++)
+    if (s[i] == '\\')
+      i++;
+    else if (s[i] == '(')
+      depth++;
+    else if (s[i] == ')' && --depth == 0)
+      return i + 1;
+  return 0;
+}
+
+/* copies with question marks for 8-bit bytes outside comments */
+static int hide(stralloc *out, const char *s, size_t len)
+{
+  int quoted = 0, ok = 1;
+
+  while (len > 0 && ok) {
+    size_t n = *s == '(' && !quoted ? comment_span(s, len) : 0;
+    quoted ^= *s == '"';
+    ok = stralloc_catb(out, n == 0 && (unsigned char)*s >= 128 ? "?" : s, n ? n : 1);
+    s += n ? n : 1;
+    len -= n ? n : 1;
+  }
   return ok;
 }
 
@@ -146,37 +172,40 @@ static int unquote(stralloc *value, const struct parameter *p)
   return 1;
 }
 
-/* the boundary is in the body too: it stays */
-static int needs_extension(const struct parameter *p)
+/* ";" and what follows it, up to the next one */
+static int segment(stralloc *out, const char *s, size_t len, const stralloc *field)
 {
-  return header_has_8bit(p->value, p->value_len) &&
-         !(p->name_len == 8 && strncasecmp(p->name, "boundary", 8) == 0);
+  struct parameter p;
+  stralloc value = {0};
+  const char *end;
+  int ok;
+
+  if (!read_parameter(s + 1, len - 1, &p))
+    return hide(out, s, len);
+  end = p.value + p.value_len;
+  if (!header_has_8bit(p.value, p.value_len) || /* the boundary is in the body too */
+      (p.name_len == 8 && strncasecmp(p.name, "boundary", 8) == 0))
+    ok = stralloc_catb(out, s, (size_t)(end - s));
+  else if (p.is_malformed || has_extended(field->s, field->len, &p))
+    ok = stralloc_catb(out, s, (size_t)(p.value - s)) && hide(out, p.value, p.value_len);
+  else
+    ok = stralloc_catb(out, s, (size_t)(p.name - s)) && unquote(&value, &p) &&
+         extend(out, &p, value.s, value.len);
+  stralloc_free(&value);
+  return ok && hide(out, end, (size_t)(s + len - end));
 }
 
 int parameter_field(stralloc *out, const char *field, size_t len)
 {
+  const stralloc whole = {.s = (char *)field, .len = len, .a = len};
   size_t at = span(field, len, ';');
-  stralloc value = {0};
-  int ok = stralloc_catb(out, field, at);
+  int ok = hide(out, field, at);
 
   while (at < len && ok) {
     size_t n = 1 + span(field + at + 1, len - at - 1, ';');
-    const char *s = field + at;
-    struct parameter p;
-    if (read_parameter(s + 1, n - 1, &p) && needs_extension(&p)) {
-      value.len = 0;
-      ok = stralloc_catb(out, s, (size_t)(p.name - s)) && unquote(&value, &p);
-      if (ok && has_extended(field, len, &p))
-        ok = stralloc_catb(out, p.name, (size_t)(p.value - p.name)) && hide(out, &p);
-      else
-        ok = ok && extend(out, &p, value.s, value.len);
-      ok = ok && stralloc_catb(out, p.value + p.value_len,
-                               n - (size_t)(p.value + p.value_len - s));
-    } else
-      ok = stralloc_catb(out, s, n);
+    ok = segment(out, field + at, n, &whole);
     at += n;
   }
-  stralloc_free(&value);
   if (!ok)
     errno = ENOMEM;
   return ok ? 0 : -1;

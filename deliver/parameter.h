@@ -7,8 +7,9 @@
 
 /* appends a Content-Type or Content-Disposition field; parameters whose values hold 8-bit
  * bytes become extended ones (RFC 2231 3, 4): name="ä" is name*=utf-8''%C3%A4, or
- * unknown-8bit when it is no UTF-8. Where the sender gave the extended one too, the bytes
- * become question marks. All else is copied. Pure. 0, or -1 (ENOMEM). */
+ * unknown-8bit when it is no UTF-8. Where the sender gave the extended one too, or the value
+ * is malformed, the bytes become question marks; and elsewhere, but in comments. A boundary
+ * stays. Pure. 0, or -1 (ENOMEM). */
 int parameter_field(stralloc *out, const char *field, size_t len);
 
 #endif

@@ -100,6 +100,10 @@ static const struct row rows[] = {
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xe4" "bbb (c)\n\nx\n",
    "Content-Disposition: attachment;\n filename*0*=unknown-8bit''"
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%E4;\n filename*1*=bbb (c)\n\nx\n"},
+  {"malformed structured fields",
+   "Content-Type: text/plain \xe4 (\xe4xxxxx); x\xe4; boundary=\xe4; a=\xe4\"b\"\nMessage-ID: <\xe4>\nList-Id: \xe4xxxx <a>\n\nx\n",
+   "Content-Type: text/plain ? (=?unknown-8bit?Q?=E4xxxxx?=); x?; boundary=\xe4; a=?\"b\"\n"
+   "Message-ID: <?>\nList-Id: =?unknown-8bit?Q?=E4xxxx?= <a>\n\nx\n"},
   {"parameters given twice", "Content-Type: a/b; name=\"x\xe4\"; name*=utf-8''x%C3%A4\n\nx\n",
    "Content-Type: a/b; name=\"x?\"; name*=utf-8''x%C3%A4\n\nx\n"},
   {"a boundary with 8-bit bytes is none that can be used",
