@@ -68,6 +68,7 @@ help:
 	@echo 'make check      build, run all tests; a line a test, and a summary'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
+	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -83,6 +84,10 @@ check: setup
 unit e2e peers: setup
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run $@ $(BUILD)
+
+# another mail system: tests/peers/README
+zoo:
+	@tests/peers/zoo $(MTA) $(ROWS)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -197,4 +202,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup programs install check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup programs install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -36,9 +36,7 @@ static size_t blanks(const char *s, size_t len)
   return n;
 }
 
-/* length of what ends before the next `stop` outside quotes and comments; len when there is
- * none, or a quote is not closed */
-static size_t span(const char *s, size_t len, char stop)
+size_t parameter_span(const char *s, size_t len)
 {
   char closing = 0;
 
@@ -47,7 +45,7 @@ static size_t span(const char *s, size_t len, char stop)
       i++;
     else if (closing)
       closing = s[i] == closing ? 0 : closing;
-    else if (s[i] == stop)
+    else if (s[i] == ';')
       return i;
     else if (s[i] == '"' || s[i] == '(')
       closing = s[i] == '"' ? '"' : ')';
@@ -198,11 +196,11 @@ static int segment(stralloc *out, const char *s, size_t len, const stralloc *fie
 int parameter_field(stralloc *out, const char *field, size_t len)
 {
   const stralloc whole = {.s = (char *)field, .len = len, .a = len};
-  size_t at = span(field, len, ';');
+  size_t at = parameter_span(field, len);
   int ok = hide(out, field, at);
 
   while (at < len && ok) {
-    size_t n = 1 + span(field + at + 1, len - at - 1, ';');
+    size_t n = 1 + parameter_span(field + at + 1, len - at - 1);
     ok = segment(out, field + at, n, &whole);
     at += n;
   }

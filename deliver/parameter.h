@@ -12,4 +12,7 @@
  * stays. Pure. 0, or -1 (ENOMEM). */
 int parameter_field(stralloc *out, const char *field, size_t len);
 
+/* length of what comes before the next ";" outside quotes and comments */
+size_t parameter_span(const char *s, size_t len);
+
 #endif

@@ -62,6 +62,10 @@ static const struct row rows[] = {
    M "Content-Type: multipart/mixed; boundary=x\n\n--x\n"
    "Content-Type: multipart/alternative;\n boundary=x1\n\n--x1\n" T QP
    "\nHallo, sch=C3=B6n\n--x--\n"},
+  {"a boundary behind malformed parameters",
+   M "Content-Type: multipart/mixed; x; y=a \xe4 b; =; boundary=x\n\n--x\n" T "\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/mixed; x; y*=unknown-8bit''a%20%E4%20b; =; boundary=x\n\n--x\n" T QP
+   "\nHallo, sch=C3=B6n\n--x--\n"},
   {"no boundary found", M "Content-Type: multipart/mixed; boundary=x\n\nHallo, sch\xc3\xb6n\n",
    M "Content-Type: multipart/mixed; boundary=x\n" QP "\nHallo, sch=C3=B6n\n"},
   {"a body line must not become a boundary",
