@@ -14,6 +14,8 @@
 #include "common/header.h"
 
 #define SECTION_MAX 60 /* characters of one section of a long value */
+#define COMMENT_MAX 998
+#define FIELD_MAX 8192 /* of a longer field all 8-bit bytes become question marks */
 
 struct parameter {
   const char *name, *value; /* value: with its quotes */
@@ -36,21 +38,40 @@ static size_t blanks(const char *s, size_t len)
   return n;
 }
 
+/* length of the comment at s, 0 when it is never closed, or too long to be looked through */
+static size_t comment_span(const char *s, size_t len)
+{
+  size_t depth = 0;
+
+  for (size_t i = 0; i < len && i < COMMENT_MAX; i++)
+    if (s[i] == '\\')
+      i++;
+    else if (s[i] == '(')
+      depth++;
+    else if (s[i] == ')' && --depth == 0)
+      return i + 1;
+  return 0;
+}
+
+/* length of the quoted string at s; len when it is never closed */
+static size_t quoted_span(const char *s, size_t len)
+{
+  size_t i = 1;
+
+  while (i < len && s[i] != '"')
+    i += s[i] == '\\' ? 2 : 1;
+  return i < len ? i + 1 : len;
+}
+
 size_t parameter_span(const char *s, size_t len)
 {
-  char closing = 0;
+  size_t i = 0, n;
 
-  for (size_t i = 0; i < len; i++) {
-    if (closing && s[i] == '\\')
-      i++;
-    else if (closing)
-      closing = s[i] == closing ? 0 : closing;
-    else if (s[i] == ';')
-      return i;
-    else if (s[i] == '"' || s[i] == '(')
-      closing = s[i] == '"' ? '"' : ')';
+  while (i < len && s[i] != ';') {
+    n = s[i] == '"' ? quoted_span(s + i, len - i) : s[i] == '(' ? comment_span(s + i, len - i) : 1;
+    i += n ? n : 1;
   }
-  return len;
+  return i;
 }
 
 /* reads attribute "=" value at s, all of it: 1, or 0 when it is something else */
@@ -94,32 +115,27 @@ static int has_extended(const char *field, size_t len, const struct parameter *p
   return 0;
 }
 
-/* length of the comment at s, 0 when it is never closed */
-static size_t comment_span(const char *s, size_t len)
+static int put(stralloc *out, char c)
 {
-  size_t depth = 0;
-
-  for (size_t i = 0; i < len; i++)
-    if (s[i] == '\\')
-      i++;
-    else if (s[i] == '(')
-      depth++;
-    else if (s[i] == ')' && --depth == 0)
-      return i + 1;
-  return 0;
+  return stralloc_append(out, (unsigned char)c >= 128 ? "?" : &c);
 }
 
 /* copies with question marks for 8-bit bytes outside comments */
 static int hide(stralloc *out, const char *s, size_t len)
 {
-  int quoted = 0, ok = 1;
+  int ok = 1;
 
   while (len > 0 && ok) {
-    size_t n = *s == '(' && !quoted ? comment_span(s, len) : 0;
-    quoted ^= *s == '"';
-    ok = stralloc_catb(out, n == 0 && (unsigned char)*s >= 128 ? "?" : s, n ? n : 1);
-    s += n ? n : 1;
-    len -= n ? n : 1;
+    size_t comment = *s == '(' ? comment_span(s, len) : 0, n = comment ? comment : 1;
+    if (comment)
+      ok = stralloc_catb(out, s, n);
+    else {
+      n = *s == '"' ? quoted_span(s, len) : 1;
+      for (size_t i = 0; i < n && ok; i++)
+        ok = put(out, s[i]);
+    }
+    s += n;
+    len -= n;
   }
   return ok;
 }
@@ -197,8 +213,14 @@ int parameter_field(stralloc *out, const char *field, size_t len)
 {
   const stralloc whole = {.s = (char *)field, .len = len, .a = len};
   size_t at = parameter_span(field, len);
-  int ok = hide(out, field, at);
+  int ok = 1;
 
+  for (size_t i = 0; i < len && ok && len > FIELD_MAX; i++)
+    ok = put(out, field[i]);
+  if (len > FIELD_MAX)
+    at = len;
+  else
+    ok = hide(out, field, at);
   while (at < len && ok) {
     size_t n = 1 + parameter_span(field + at + 1, len - at - 1);
     ok = segment(out, field + at, n, &whole);
