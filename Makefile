@@ -28,7 +28,7 @@ COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings tabl
 MESSAGE_SRC  := queue/envelope.c queue/history.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
-SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window fold parameter)
+SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner)

@@ -12,50 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <stralloc.h>
-
 #include "common/eightbit.h"
 #include "common/header.h"
+#include "deliver/convert.h"
 #include "deliver/encodedword.h"
 #include "deliver/fold.h"
-#include "deliver/mime.h"
 #include "deliver/parameter.h"
-#include "deliver/transfer.h"
-#include "deliver/window.h"
 
 #define DEPTH_MAX 32
 #define FIELD_MAX 65536 /* a longer header field is copied as it is */
-#define PREAMBLE_MAX 900 /* where its longer lines are broken */
-
-struct convert {
-  struct window in;
-  struct transfer_out out;
-  struct transfer_out counter;
-  int only_lines; /* 8-bit bytes may stay */
-  stralloc field, made[2]; /* bound: FIELD_MAX, and its encoded words */
-  int is_cut;              /* the field at hand is longer than FIELD_MAX */
-  int no_memory;
-};
-
-enum treatment { KEEP, PARTS, MESSAGE, TO_QP, TO_BASE64, REPAIR_QP, REPAIR_BASE64 };
-
-struct entity {
-  uint64_t from, header_end, body, to; /* header_end == body: no empty line between */
-  int is_root;                         /* a whole message, not a body part */
-  int in_signed;                       /* within multipart/signed */
-  struct mime mime;
-  /* what to do with it */
-  enum treatment treatment;
-  enum mime_cte cte; /* the encoding to declare, CTE_NONE: leave the field alone */
-  int add_type, add_version;
-};
 
 struct measure {
   int has_8bit, is_long, needs;
   uint64_t size, qp_size;
 };
-
-static void walk(struct convert *cv, struct entity *e, unsigned int depth);
 
 /* ---- reading */
 
@@ -105,14 +75,9 @@ static void read_header(struct convert *cv, struct entity *e)
   }
 }
 
-struct delimiter {
-  uint64_t at, end;
-  int kind; /* 0 none found, 1, 2 closing */
-};
-
 /* the next delimiter line at or after `at`, which begins a line */
-static struct delimiter find_delimiter(struct convert *cv, const struct mime *m, uint64_t at,
-                                       uint64_t to)
+struct delimiter convert_delimiter(struct convert *cv, const struct mime *m, uint64_t at,
+                                   uint64_t to)
 {
   struct delimiter d = {to, to, 0};
 
@@ -171,7 +136,7 @@ static int is_composite(struct convert *cv, const struct entity *e, unsigned int
   if (depth >= DEPTH_MAX || !mime_is_identity(e->mime.cte))
     return 0;
   if (e->mime.kind == MIME_MULTIPART)
-    return find_delimiter(cv, &e->mime, e->body, e->to).kind == 1;
+    return convert_delimiter(cv, &e->mime, e->body, e->to).kind == 1;
   return e->mime.kind == MIME_MESSAGE;
 }
 
@@ -231,20 +196,6 @@ static void put_text(struct convert *cv, const char *s)
   transfer_put(&cv->out, s, strlen(s));
 }
 
-static int is_stopped(const struct convert *cv)
-{
-  return cv->in.failed || cv->out.failed || cv->no_memory;
-}
-
-static void copy(struct convert *cv, uint64_t from, uint64_t to)
-{
-  while (from < to && !is_stopped(cv)) {
-    struct window_line l = window_line(&cv->in, from, to);
-    transfer_put(&cv->out, l.s, l.len);
-    from += l.len;
-  }
-}
-
 static const stralloc *remake(struct convert *cv, const stralloc *f, stralloc *made,
                               int (*make)(stralloc *out, const char *field, size_t len))
 {
@@ -277,7 +228,7 @@ static void write_header(struct convert *cv, const struct entity *e)
                   (e->treatment != KEEP && e->body < e->to);
   uint64_t at = e->from;
 
-  while (at < e->header_end && !is_stopped(cv)) {
+  while (at < e->header_end && !convert_is_stopped(cv)) {
     uint64_t next = next_field(cv, at, e->header_end);
     if (e->cte != CTE_NONE &&
         header_is(cv->field.s, cv->field.len, "Content-Transfer-Encoding")) {
@@ -285,7 +236,7 @@ static void write_header(struct convert *cv, const struct entity *e)
         put_text(cv, mime_cte_field(e->cte));
       declares = 0;
     } else if (cv->is_cut)
-      copy(cv, at, next);
+      convert_copy(cv, at, next);
     else
       put_field(cv);
     at = next;
@@ -300,159 +251,15 @@ static void write_header(struct convert *cv, const struct entity *e)
     put_text(cv, "\r\n");
 }
 
-/* ---- writing bodies */
-
-static void write_kept(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  (void)depth;
-  copy(cv, e->body, e->to);
-}
-
-/* preamble and epilogue have no meaning: 8-bit bytes become question marks, long lines are
- * broken. A changed line must not become a delimiter. */
-static void scrub(struct convert *cv, uint64_t from, uint64_t to)
-{
-  size_t col = 0; /* bytes of the line that came before */
-
-  while (from < to && !is_stopped(cv)) {
-    struct window_line l = window_line(&cv->in, from, to);
-    size_t n = window_text(&l);
-    int is_long = col + n > EIGHTBIT_LINE_MAX || !l.ends;
-    int changes = is_long || (header_has_8bit(l.s, n) && !cv->only_lines);
-    for (size_t i = 0; i < n && changes; i++, col++) {
-      int is_8bit = (unsigned char)l.s[i] >= 128 && !cv->only_lines;
-      if (is_long && col > 0 && col % PREAMBLE_MAX == 0)
-        transfer_put(&cv->out, "\r\n ", 3);
-      transfer_put(&cv->out, is_8bit ? "?" : col == 0 && l.s[i] == '-' ? "*" : l.s + i, 1);
-    }
-    if (!changes)
-      transfer_put(&cv->out, l.s, n);
-    transfer_put(&cv->out, l.s + n, l.len - n);
-    col = l.ends ? 0 : col;
-    from += l.len;
-  }
-}
-
-/* RFC 2046 5.1.1: the CR LF before a delimiter belongs to it, not to the part */
-static void write_parts(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  struct delimiter d = find_delimiter(cv, &e->mime, e->body, e->to);
-
-  scrub(cv, e->body, d.at);
-  copy(cv, d.at, d.end);
-  while (d.kind == 1 && !is_stopped(cv)) {
-    struct delimiter next = find_delimiter(cv, &e->mime, d.end, e->to);
-    struct entity part = {.from = d.end, .to = next.at, .in_signed = e->in_signed};
-    if (next.kind != 0)
-      part.to = next.at >= d.end + 2 ? next.at - 2 : d.end;
-    part.mime.kind = e->mime.is_digest ? MIME_MESSAGE : MIME_TEXT;
-    walk(cv, &part, depth + 1);
-    copy(cv, part.to, next.end);
-    d = next;
-  }
-  scrub(cv, d.end, e->to);
-}
-
-static void write_message(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  struct entity inner = {.from = e->body, .to = e->to, .is_root = 1, .in_signed = e->in_signed,
-                         .mime = {.kind = MIME_TEXT}};
-
-  walk(cv, &inner, depth + 1);
-}
-
-static void write_qp(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  struct transfer_qp qp = {.out = &cv->out};
-
-  (void)depth;
-  for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
-    struct window_line l = window_line(&cv->in, at, e->to);
-    size_t n = window_text(&l);
-    transfer_qp_piece(&qp, l.s, n, l.ends);
-    if (n < l.len)
-      transfer_qp_line(&qp);
-    at += l.len;
-  }
-}
-
-static void write_base64(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  struct transfer_base64 b = {.out = &cv->out};
-
-  (void)depth;
-  for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
-    struct window_line l = window_line(&cv->in, at, e->to);
-    transfer_base64_bytes(&b, l.s, l.len);
-    at += l.len;
-  }
-  transfer_base64_end(&b);
-  if (e->to == cv->in.source->size) /* in a multipart the delimiter's CR LF follows */
-    put_text(cv, "\r\n");
-}
-
-/* a piece's length without the beginning of an encoded byte at its end */
-static size_t uncut(const char *s, size_t len)
-{
-  if (len > 1 && s[len - 1] == '=')
-    return len - 1;
-  return len > 2 && s[len - 2] == '=' ? len - 2 : len;
-}
-
-static void repair_qp(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  struct transfer_qp qp = {.out = &cv->out};
-
-  (void)depth;
-  for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
-    struct window_line l = window_line(&cv->in, at, e->to);
-    size_t n = window_text(&l);
-    if (!l.ends)
-      l.len = n = uncut(l.s, n);
-    if (header_has_8bit(l.s, n) || n > EIGHTBIT_LINE_MAX || !l.ends || qp.col > 0) {
-      transfer_qp_repair(&qp, l.s, n, l.ends);
-      transfer_put(&cv->out, l.s + n, l.len - n);
-    } else
-      transfer_put(&cv->out, l.s, l.len);
-    qp.col = l.ends ? 0 : qp.col;
-    at += l.len;
-  }
-}
-
-static void repair_base64(struct convert *cv, const struct entity *e, unsigned int depth)
-{
-  size_t col = 0;
-
-  (void)depth;
-  for (uint64_t at = e->body; at < e->to && !is_stopped(cv);) {
-    struct window_line l = window_line(&cv->in, at, e->to);
-    size_t n = window_text(&l);
-    if (header_has_8bit(l.s, n) || n > EIGHTBIT_LINE_MAX || !l.ends || col > 0)
-      col = transfer_base64_repair(&cv->out, col, l.s, n);
-    else
-      transfer_put(&cv->out, l.s, n);
-    transfer_put(&cv->out, l.s + n, l.len - n);
-    col = l.ends ? 0 : col;
-    at += l.len;
-  }
-}
-
-static void (*const writers[])(struct convert *, const struct entity *, unsigned int) = {
-  [KEEP] = write_kept,       [PARTS] = write_parts,   [MESSAGE] = write_message,
-  [TO_QP] = write_qp,        [TO_BASE64] = write_base64,
-  [REPAIR_QP] = repair_qp,   [REPAIR_BASE64] = repair_base64,
-};
-
-/* reads one entity, decides, and writes it */
-static void walk(struct convert *cv, struct entity *e, unsigned int depth)
+void convert_walk(struct convert *cv, struct entity *e, unsigned int depth)
 {
   read_header(cv, e);
-  if (is_stopped(cv))
+  if (convert_is_stopped(cv))
     return;
   decide(cv, e, depth);
   write_header(cv, e);
-  if (!is_stopped(cv))
-    writers[e->treatment](cv, e, depth);
+  if (!convert_is_stopped(cv))
+    convert_body(cv, e, depth);
 }
 
 int sevenbit_has_field(const struct sevenbit_source *source, const char *name)
@@ -486,8 +293,8 @@ int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit
   cv->in.source = source;
   cv->only_lines = only_lines;
   transfer_start(&cv->out, sink);
-  walk(cv, &e, 0);
-  r = transfer_flush(&cv->out) != 0 || is_stopped(cv) ? -1 : 0;
+  convert_walk(cv, &e, 0);
+  r = transfer_flush(&cv->out) != 0 || convert_is_stopped(cv) ? -1 : 0;
   if (cv->no_memory)
     errno = ENOMEM;
   stralloc_free(&cv->field);
