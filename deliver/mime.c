@@ -103,11 +103,11 @@ static size_t take_value(struct cursor *c, char out[MIME_BOUNDARY_MAX])
 /* *(";" attribute "=" value); what is malformed is passed over */
 static void take_boundary(struct mime *m, struct cursor *c)
 {
-  for (;;) {
+  for (int is_open = 0;;) {
     char value[MIME_BOUNDARY_MAX];
     const char *name;
     size_t len;
-    c->s += parameter_span(c->s, (size_t)(c->end - c->s));
+    c->s += parameter_span(c->s, (size_t)(c->end - c->s), &is_open);
     if (!take_char(c, ';'))
       return;
     len = take_token(c, &name);

@@ -14,7 +14,6 @@
 #include "common/header.h"
 
 #define SECTION_MAX 60 /* characters of one section of a long value */
-#define COMMENT_MAX 998
 #define FIELD_MAX 8192 /* of a longer field all 8-bit bytes become question marks */
 
 struct parameter {
@@ -38,12 +37,12 @@ static size_t blanks(const char *s, size_t len)
   return n;
 }
 
-/* length of the comment at s, 0 when it is never closed, or too long to be looked through */
+/* length of the comment at s, 0 when it is never closed */
 static size_t comment_span(const char *s, size_t len)
 {
   size_t depth = 0;
 
-  for (size_t i = 0; i < len && i < COMMENT_MAX; i++)
+  for (size_t i = 0; i < len; i++)
     if (s[i] == '\\')
       i++;
     else if (s[i] == '(')
@@ -63,12 +62,18 @@ static size_t quoted_span(const char *s, size_t len)
   return i < len ? i + 1 : len;
 }
 
-size_t parameter_span(const char *s, size_t len)
+size_t parameter_span(const char *s, size_t len, int *is_open)
 {
   size_t i = 0, n;
 
   while (i < len && s[i] != ';') {
-    n = s[i] == '"' ? quoted_span(s + i, len - i) : s[i] == '(' ? comment_span(s + i, len - i) : 1;
+    n = 1;
+    if (s[i] == '"')
+      n = quoted_span(s + i, len - i);
+    else if (s[i] == '(' && !*is_open) {
+      n = comment_span(s + i, len - i);
+      *is_open = n == 0;
+    }
     i += n ? n : 1;
   }
   return i;
@@ -120,13 +125,14 @@ static int put(stralloc *out, char c)
   return stralloc_append(out, (unsigned char)c >= 128 ? "?" : &c);
 }
 
-/* copies with question marks for 8-bit bytes outside comments */
-static int hide(stralloc *out, const char *s, size_t len)
+/* copies with question marks for 8-bit bytes outside comments; after one that is_open there
+ * are none */
+static int hide(stralloc *out, const char *s, size_t len, int is_open)
 {
   int ok = 1;
 
   while (len > 0 && ok) {
-    size_t comment = *s == '(' ? comment_span(s, len) : 0, n = comment ? comment : 1;
+    size_t comment = *s == '(' && !is_open ? comment_span(s, len) : 0, n = comment ? comment : 1;
     if (comment)
       ok = stralloc_catb(out, s, n);
     else {
@@ -186,8 +192,14 @@ static int unquote(stralloc *value, const struct parameter *p)
   return 1;
 }
 
+struct whole {
+  const char *s;
+  size_t len;
+  int is_open; /* a comment was found that never closes */
+};
+
 /* ";" and what follows it, up to the next one */
-static int segment(stralloc *out, const char *s, size_t len, const stralloc *field)
+static int segment(stralloc *out, const char *s, size_t len, const struct whole *field)
 {
   struct parameter p;
   stralloc value = {0};
@@ -195,24 +207,24 @@ static int segment(stralloc *out, const char *s, size_t len, const stralloc *fie
   int ok;
 
   if (!read_parameter(s + 1, len - 1, &p))
-    return hide(out, s, len);
+    return hide(out, s, len, field->is_open);
   end = p.value + p.value_len;
   if (!header_has_8bit(p.value, p.value_len) || /* the boundary is in the body too */
       (p.name_len == 8 && strncasecmp(p.name, "boundary", 8) == 0))
     ok = stralloc_catb(out, s, (size_t)(end - s));
   else if (p.is_malformed || has_extended(field->s, field->len, &p))
-    ok = stralloc_catb(out, s, (size_t)(p.value - s)) && hide(out, p.value, p.value_len);
+    ok = stralloc_catb(out, s, (size_t)(p.value - s)) && hide(out, p.value, p.value_len, field->is_open);
   else
     ok = stralloc_catb(out, s, (size_t)(p.name - s)) && unquote(&value, &p) &&
          extend(out, &p, value.s, value.len);
   stralloc_free(&value);
-  return ok && hide(out, end, (size_t)(s + len - end));
+  return ok && hide(out, end, (size_t)(s + len - end), field->is_open);
 }
 
 int parameter_field(stralloc *out, const char *field, size_t len)
 {
-  const stralloc whole = {.s = (char *)field, .len = len, .a = len};
-  size_t at = parameter_span(field, len);
+  struct whole whole = {field, len, 0};
+  size_t at = parameter_span(field, len, &whole.is_open);
   int ok = 1;
 
   for (size_t i = 0; i < len && ok && len > FIELD_MAX; i++)
@@ -220,9 +232,9 @@ int parameter_field(stralloc *out, const char *field, size_t len)
   if (len > FIELD_MAX)
     at = len;
   else
-    ok = hide(out, field, at);
+    ok = hide(out, field, at, whole.is_open);
   while (at < len && ok) {
-    size_t n = 1 + parameter_span(field + at + 1, len - at - 1);
+    size_t n = 1 + parameter_span(field + at + 1, len - at - 1, &whole.is_open);
     ok = segment(out, field + at, n, &whole);
     at += n;
   }

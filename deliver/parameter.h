@@ -12,7 +12,8 @@
  * stays. Pure. 0, or -1 (ENOMEM). */
 int parameter_field(stralloc *out, const char *field, size_t len);
 
-/* length of what comes before the next ";" outside quotes and comments */
-size_t parameter_span(const char *s, size_t len);
+/* length of what comes before the next ";" outside quotes and comments. *is_open is 0 for a
+ * field's first call; it becomes 1 at a comment that never closes: from there on there are none */
+size_t parameter_span(const char *s, size_t len, int *is_open);
 
 #endif
