@@ -27,11 +27,11 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address hello access verbs content header retry peerwords localuser confine json tls)
+                verdict instance address hello access verbs content header retry peerwords localuser confine json tls eightbit)
 MESSAGE_SRC  := queue/envelope.c queue/history.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
-SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit encodedword transfer mime window)
+SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 COMMANDS_SRC := queue/command.c queue/inspect.c queue/destination.c deliver/peers_command.c deliver/peers.c deliver/peers_learn.c
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
@@ -72,6 +72,7 @@ help:
 	@echo 'make check      build, run all tests; a line a test, and a summary'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
+	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -87,6 +88,10 @@ check: setup
 unit e2e peers: setup
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run $@ $(BUILD)
+
+# another mail system: tests/peers/README
+zoo:
+	@tests/peers/zoo $(MTA) $(ROWS)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -208,4 +213,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup programs install check unit e2e peers demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup programs install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -179,13 +179,18 @@ static int copy(const struct body *b, struct writer *w)
   return 0;
 }
 
+static int is_converted(const struct body *b)
+{
+  return b->form == FORM_7BIT || b->form == FORM_SHORT_LINES;
+}
+
 static int convert(const struct body *b, int (*write)(void *arg, const char *s, size_t len),
                    void *arg)
 {
   struct sevenbit_source source = {read_at, (void *)b, b->len};
   struct sevenbit_sink sink = {write, arg};
 
-  return sevenbit_convert(&source, &sink);
+  return sevenbit_convert(&source, &sink, b->form == FORM_SHORT_LINES);
 }
 
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms)
@@ -194,14 +199,14 @@ enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_m
 
   w.conn = c;
   w.timeout_ms = timeout_ms;
-  w.does_stuff = b->has_dots || b->is_converted;
+  w.does_stuff = b->has_dots || is_converted(b);
   w.is_one_segment = b->is_one_segment;
   w.since = conn_clock();
   w.sent = 0;
   w.is_at_line = 1;
   w.is_broken = 0;
   w.len = 0;
-  if ((b->is_converted ? convert(b, write_some, &w) : copy(b, &w)) != 0)
+  if ((is_converted(b) ? convert(b, write_some, &w) : copy(b, &w)) != 0)
     return w.is_broken ? BODY_BROKEN : BODY_UNREADABLE;
   return write_dot(&w) == 0 ? BODY_SENT : BODY_BROKEN;
 }
@@ -216,8 +221,15 @@ static int count(void *arg, const char *s, size_t len)
 int body_size(const struct body *b, uint64_t *size)
 {
   *size = b->len;
-  if (!b->is_converted)
+  if (!is_converted(b))
     return 0;
   *size = 0;
   return convert(b, count, size);
+}
+
+int body_is_signed(const struct body *b)
+{
+  struct sevenbit_source source = {read_at, (void *)b, b->len};
+
+  return sevenbit_has_field(&source, "DKIM-Signature");
 }
