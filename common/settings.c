@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/eightbit.h"
 #include "common/hello.h"
 #include "common/ip.h"
 #include "common/units.h"
@@ -115,6 +116,15 @@ static int check_tlshistory(const struct setting *s, const char *v, size_t len, 
                                                                                           : -1;
 }
 
+static int check_eightbitsigned(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  enum eightbit_policy p;
+
+  (void)s;
+  (void)n;
+  return eightbit_policy_read(v, len, &p);
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -131,6 +141,7 @@ static const struct type {
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
+  {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
 };
 
 static const struct setting rows[] = {

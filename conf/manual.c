@@ -41,6 +41,7 @@ static const struct {
   {"MAILBOX", "a path under the home directory that ends with a slash"},
   {"HELOPOLICY", "junk, normal or strict"},
   {"TLSHISTORY", "defer or warn"},
+  {"EIGHTBITSIGNED", "other-mx, convert, send or bounce"},
 };
 
 static const char *about_type(const char *type)

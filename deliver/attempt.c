@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/retry.h"
 #include "common/settings.h"
+#include "deliver/body.h"
 #include "deliver/client.h"
 #include "deliver/past.h"
 #include "deliver/report.h"
@@ -294,17 +295,27 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
   client_try(s, a, t);
   t->connections = s->connections;
   t->is_in_clear = s->end == DO_CLEAR;
-  if (s->end != DO_GO_ON)
+  if (s->end == DO_LATER) {
+    t->is_tried = 0;
+    t->later = s->connections;
+    a->later++;
+    a->reserved += t->later;
+  } else if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text);
   if (s->end == DO_DROP_WORSE)
     *worst = t->preference;
   return s->end == DO_STOP || s->end == DO_LOST;
 }
 
+int attempt_has_sessions(const struct attempt *a, unsigned int keep)
+{
+  return a->sessions + a->reserved + keep < settings.attempt_sessions;
+}
+
 static int may_try(const struct attempt *a)
 {
-  return attempt_left(a) > 0 && a->addresses < settings.attempt_addresses &&
-         a->sessions < settings.attempt_sessions;
+  return attempt_left(a) > 0 && a->addresses + a->later < settings.attempt_addresses &&
+         attempt_has_sessions(a, 0);
 }
 
 /* where TLS failed, and nobody else took the mail: in clear (LADDER.md T5) */
@@ -314,13 +325,35 @@ static void try_clear(struct attempt *a, struct session *s, struct target *t, si
   int is_over = 0;
 
   for (size_t i = 0; i < n && !is_over; i++)
-    if (t[i].is_in_clear && attempt_left(a) > 0 && a->sessions < settings.attempt_sessions &&
+    if (t[i].is_in_clear && attempt_left(a) > 0 && attempt_has_sessions(a, 0) &&
         t[i].connections < settings.attempt_connections)
       is_over = try_address(a, s, &t[i], &ignored);
 }
 
+/* where signed 8-bit mail was put off: nobody else took it (LADDER.md X14). 1: no other address */
+static int try_later(struct attempt *a, struct session *s, struct target *t, size_t n,
+                     unsigned int *worst)
+{
+  int is_over = 0;
+
+  a->later = a->reserved = 0; /* the sessions kept are there to be used */
+  a->others = 0;
+  for (size_t i = 0; i < n && !is_over && may_try(a); i++) {
+    uint16_t drop = UINT16_MAX;
+    if (!t[i].later || t[i].preference >= *worst)
+      continue;
+    t[i].is_tried = 1;
+    t[i].connections = 0;
+    a->addresses++;
+    is_over = try_address(a, s, &t[i], &drop);
+    if (s->end == DO_DROP_WORSE)
+      *worst = drop;
+  }
+  return is_over;
+}
+
 /* first those that nothing speaks against; what is marked down only when there was no other,
- * and then the best one of them (LADDER.md 6.2) */
+ * and then the best one of them (LADDER.md 6.2); last those that were put off, and in clear */
 static void try_all(struct attempt *a, struct target *t, size_t n)
 {
   static struct session s; /* one per process */
@@ -340,6 +373,7 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
       break;
     next->is_tried = 1;
     a->addresses++;
+    a->others = probes ? 0 : targets_others(t, n, worst);
     is_over = try_address(a, &s, next, &drop) || probes;
     if (s.end == DO_DROP_WORSE)
       worst = drop;
@@ -348,6 +382,9 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
     if (probes)
       targets_all_down(a, &s, n);
   }
+  if (!is_over)
+    is_over = try_later(a, &s, t, n, &worst);
+  a->others = 0;
   if (s.end != DO_STOP && s.end != DO_LOST)
     try_clear(a, &s, t, n);
   targets_defer_untried(a, t, n, worst);
@@ -465,6 +502,21 @@ int attempt_needs_utf8(const struct attempt *a)
   return needs != 0;
 }
 
+/* what may stand in the way of sending the message as it is; a signature is looked for only
+ * then */
+static void look_at_content(struct attempt *a)
+{
+  struct body b = {.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len};
+  struct eightbit_case *c = &a->eight;
+  const char *policy = settings.eightbit_signed;
+
+  c->has_8bit = (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
+  c->has_long_lines = a->env.longest > EIGHTBIT_LINE_MAX;
+  c->is_signed = (c->has_8bit || c->has_long_lines) && body_is_signed(&b);
+  if (policy)
+    eightbit_policy_read(policy, strlen(policy), &c->policy);
+}
+
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -483,6 +535,7 @@ int attempt_run(const struct attempt_given *g)
   past_read(&a);
   if (settings.transcript_keep > 0)
     spoken_start(&a.spoken, g->report);
+  look_at_content(&a);
   deliver(&a);
   return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stralloc.h>
 
+#include "common/eightbit.h"
 #include "common/ip.h"
 #include "common/route.h"
 #include "common/table.h"
@@ -69,6 +70,10 @@ struct attempt {
   char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
   struct spoken spoken;             /* what was said to the peers and by them */
   int is_probe;                     /* the ladder is climbed, no mail is sent */
+  /* signed 8-bit mail (LADDER.md X14) */
+  struct eightbit_case eight;
+  size_t others;                  /* addresses that come after the one being tried */
+  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 
@@ -85,6 +90,7 @@ struct target {
   int is_tried;
   int is_in_clear;    /* TLS failed here and nobody else took the mail: now without */
   unsigned int connections; /* opened so far */
+  unsigned int later; /* to be returned to: sessions it takes to get there */
 };
 
 /* runs it to the end; the exit code of its process */
@@ -93,6 +99,8 @@ int attempt_run(const struct attempt_given *g);
 /* reports a recipient's result: delivered, failed, or to be tried again, not before `wait`
  * seconds. A temporary result past the message's life is a failure. */
 void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint64_t wait);
+/* whether the limits let it open another session, and keep some for returning */
+int attempt_has_sessions(const struct attempt *a, unsigned int keep);
 /* how many recipients have no result yet */
 size_t attempt_left(const struct attempt *a);
 /* "0-4,9": marks the numbers named in it, ascending, below max, in set[max]. How many, or 0

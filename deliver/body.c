@@ -180,13 +180,18 @@ static int copy(const struct body *b, struct writer *w)
   return 0;
 }
 
+static int is_converted(const struct body *b)
+{
+  return b->form == FORM_7BIT || b->form == FORM_SHORT_LINES;
+}
+
 static int convert(const struct body *b, int (*write)(void *arg, const char *s, size_t len),
                    void *arg)
 {
   struct sevenbit_source source = {read_at, (void *)b, b->len};
   struct sevenbit_sink sink = {write, arg};
 
-  return sevenbit_convert(&source, &sink);
+  return sevenbit_convert(&source, &sink, b->form == FORM_SHORT_LINES);
 }
 
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms)
@@ -196,7 +201,7 @@ enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_m
 
   w.conn = c;
   w.timeout_ms = timeout_ms;
-  w.does_stuff = b->has_dots || b->is_converted;
+  w.does_stuff = b->has_dots || is_converted(b);
   w.is_one_segment = b->is_one_segment;
   w.since = conn_clock();
   w.sent = 0;
@@ -204,7 +209,7 @@ enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_m
   w.is_broken = 0;
   w.len = 0;
   spoken_data(c->spoken, 1);
-  r = b->is_converted ? convert(b, write_some, &w) : copy(b, &w);
+  r = is_converted(b) ? convert(b, write_some, &w) : copy(b, &w);
   if (r == 0)
     r = write_dot(&w);
   spoken_data(c->spoken, 0);
@@ -223,8 +228,15 @@ static int count(void *arg, const char *s, size_t len)
 int body_size(const struct body *b, uint64_t *size)
 {
   *size = b->len;
-  if (!b->is_converted)
+  if (!is_converted(b))
     return 0;
   *size = 0;
   return convert(b, count, size);
+}
+
+int body_is_signed(const struct body *b)
+{
+  struct sevenbit_source source = {read_at, (void *)b, b->len};
+
+  return sevenbit_has_field(&source, "DKIM-Signature");
 }

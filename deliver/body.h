@@ -5,14 +5,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/eightbit.h"
 #include "deliver/conn.h"
 
 struct body {
-  int fd;           /* the queue file */
-  off_t at;         /* where the message begins */
+  int fd;   /* the queue file */
+  off_t at; /* where the message begins */
   uint64_t len;
-  int has_dots;     /* some line begins with a dot */
-  int is_converted; /* to 7 bits, on the way */
+  int has_dots; /* some line begins with a dot */
+  enum eightbit_form form; /* FORM_7BIT and FORM_SHORT_LINES are made on the way */
   int is_one_segment; /* its end and the dot in one segment, whatever came before (LADDER.md X7) */
 };
 
@@ -27,5 +28,7 @@ enum body_end {
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms);
 /* its length on the wire without dot-stuffing. 0, or -1 */
 int body_size(const struct body *b, uint64_t *size);
+/* whether the message bears a DKIM-Signature (RFC 6376) */
+int body_is_signed(const struct body *b);
 
 #endif

@@ -76,6 +76,14 @@ static void step(struct session *s, enum ladder_rung rung, enum saw saw)
   free(text.s);
 }
 
+void client_chose(struct session *s, enum ladder_rung rung, const char *what)
+{
+  struct report_step r = {.host = s->target->host, .address = s->address,
+                          .rung = ladder_rung_word(rung), .event = what, .reply = ""};
+
+  report_step(s->attempt->given->report, &r);
+}
+
 void client_learn(struct session *s, enum peers_fact f, const struct ladder_row *row, uint16_t code)
 {
   struct peers_news n = {.ip = s->target->ip, .port = s->target->port, .fact = f, .code = code};
@@ -164,7 +172,7 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (saw == SAW_FOREIGN)
     saw = look_at_foreign(s);
   if (rung > RUNG_READY)
-    s->facts &= ~(uint32_t)IF_SYNC;
+    s->facts &= ~(uint64_t)IF_SYNC;
   if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
     s->facts |= IF_SYNC;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
@@ -223,7 +231,7 @@ static enum saw connect_to(struct session *s)
   conn_close(&s->conn);
   s->connections++;
   s->transactions = 0;
-  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
   s->is_helo = 0;
   reply_start(&s->reply);
   spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
@@ -265,7 +273,7 @@ static enum saw read_banner(struct session *s)
   if (saw != SAW_REPLY)
     return saw;
   s->attempt->sessions++;
-  s->facts &= ~(uint32_t)IF_OWN_NAME;
+  s->facts &= ~(uint64_t)IF_OWN_NAME;
   if (is_own_name(s))
     s->facts |= IF_OWN_NAME;
   notes_lesson(s, RUNG_BANNER, saw);
@@ -360,7 +368,7 @@ static void note_answer(struct session *s, enum ladder_rung rung)
 {
   unsigned int code = s->reply.code;
 
-  s->facts &= ~(uint32_t)(IF_OVER | IF_NAME | IF_OWN_NAME);
+  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_OWN_NAME);
   if (is_ehlo(s, rung) && is_own_name(s))
     s->facts |= IF_OWN_NAME;
   if (rung == RUNG_EHLO)
@@ -502,8 +510,7 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
 /* whether the ladder lets this attempt open another connection here */
 static int may_reconnect(struct session *s)
 {
-  return s->connections < settings.attempt_connections &&
-         s->attempt->sessions < settings.attempt_sessions;
+  return s->connections < settings.attempt_connections && attempt_has_sessions(s->attempt, 0);
 }
 
 static void quit(struct session *s)
@@ -521,8 +528,8 @@ static void quit(struct session *s)
 static void leave(struct session *s, const struct ladder_row *row)
 {
   s->end = row->then;
-  if (row->then != DO_GO_ON && row->then != DO_DROP_WORSE && row->then != DO_STOP &&
-      row->then != DO_LOST && row->then != DO_CLEAR)
+  if (row->then != DO_GO_ON && row->then != DO_LATER && row->then != DO_DROP_WORSE &&
+      row->then != DO_STOP && row->then != DO_LOST && row->then != DO_CLEAR)
     s->end = DO_NEXT; /* also when no connection is left for a fresh one */
 }
 
@@ -561,6 +568,12 @@ static uint32_t verbs_off(const struct session *s)
   return off;
 }
 
+/* whether the message may not go to a peer without 8BITMIME: to say HELO would be for nothing */
+static int is_barred_bare(const struct attempt *a)
+{
+  return a->eight.has_8bit && a->eight.is_signed && a->eight.policy == EIGHTBIT_BOUNCE;
+}
+
 static void prepare(struct session *s, struct attempt *a, const struct target *t)
 {
   s->attempt = a;
@@ -585,6 +598,8 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
     s->facts |= IF_PIX;
   s->off = verbs_off(s);
+  if (is_barred_bare(a))
+    s->facts |= IF_NEEDED;
   if (peers_note(&s->card, FACT_EHLO_HANG))
     s->facts |= IF_HUNG;
   if (peers_note(&s->card, FACT_EHLO_4YZ))
@@ -630,7 +645,7 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
     s->greeting = RUNG_NAME;
     break;
   case DO_FRESH_EHLO:
-    s->facts &= ~(uint32_t)IF_CARD;
+    s->facts &= ~(uint64_t)IF_CARD;
     s->greeting = RUNG_EHLO;
     break;
   case DO_FRESH_REDO:

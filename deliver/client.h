@@ -22,7 +22,7 @@ struct session {
   struct ehlo ehlo;
   uint32_t offered;   /* enum verb_bit: on this connection, before TLS */
   uint64_t banner_ms; /* how long its banner took */
-  uint32_t facts;     /* enum ladder_fact */
+  uint64_t facts;     /* enum ladder_fact */
   int is_helo;        /* HELO opened this connection: EHLO does not work here */
   enum ladder_rung greeting; /* what the next connection is for */
   unsigned int connections;
@@ -54,6 +54,8 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
 /* the reply, or what happened, as the text and status of a failure */
 void client_explain(struct session *s, enum ladder_rung rung, enum saw saw,
                     const struct ladder_row *row);
+/* tells the spawner what was chosen at a rung, in words */
+void client_chose(struct session *s, enum ladder_rung rung, const char *what);
 /* what happened, in a few words: "closed after EHLO", "encrypted with TLSv1.3 ..." */
 #define CLIENT_EVENT (LADDER_EVENT + TLS_TEXT)
 void client_event(const struct session *s, char out[CLIENT_EVENT], enum ladder_rung rung, enum saw saw);

@@ -14,7 +14,7 @@
 
 #define WORD_MAX 75 /* RFC 2047 2: of one encoded word; a line that holds one: 76 */
 
-enum field_class { UNSTRUCTURED, ADDRESSES, COMMENTS, OPAQUE };
+enum field_class { UNSTRUCTURED, ADDRESSES, COMMENTS, PARAMETERS, OPAQUE };
 
 /* fields whose syntax is known; all others are taken as unstructured text */
 static const struct {
@@ -34,9 +34,9 @@ static const struct {
   {"Message-ID", COMMENTS},     {"Resent-Message-ID", COMMENTS},
   {"In-Reply-To", COMMENTS},    {"References", COMMENTS},
   {"Received", COMMENTS},       {"Return-Path", COMMENTS},
-  {"MIME-Version", COMMENTS},   {"Content-Type", COMMENTS},
+  {"MIME-Version", COMMENTS},   {"Content-Type", PARAMETERS},
   {"Content-ID", COMMENTS},     {"Content-Transfer-Encoding", COMMENTS},
-  {"Content-Disposition", COMMENTS}, {"List-*", COMMENTS},
+  {"Content-Disposition", PARAMETERS}, {"List-Id", ADDRESSES}, {"List-*", COMMENTS},
   {"Delivered-To", OPAQUE},     {"DKIM-Signature", OPAQUE},
   {"DomainKey-Signature", OPAQUE}, {"ARC-*", OPAQUE},
 };
@@ -380,12 +380,21 @@ static enum field_class class_of(const char *field, size_t len)
   return UNSTRUCTURED;
 }
 
+/* what is neither text nor an address has no meaning with 8-bit bytes */
+static void hide(stralloc *out, size_t from)
+{
+  for (size_t i = from; i < out->len; i++)
+    if ((unsigned char)out->s[i] >= 128)
+      out->s[i] = '?';
+}
+
 int encodedword_field(stralloc *out, const char *field, size_t len)
 {
   struct writer w = {.out = out};
   size_t value = header_value(field, len);
   size_t end = len >= 2 && memcmp(field + len - 2, "\r\n", 2) == 0 ? len - 2 : len;
   enum field_class class = class_of(field, len);
+  size_t from = out->len;
 
   if (class == OPAQUE || value > end || !header_has_8bit(field + value, end - value)) {
     put(&w, field, len);
@@ -395,6 +404,8 @@ int encodedword_field(stralloc *out, const char *field, size_t len)
       text(&w, field + value, end - value, 0);
     else
       structured(&w, field + value, end - value, class == ADDRESSES);
+    if (class == COMMENTS && !w.failed)
+      hide(out, from);
     put(&w, field + end, len - end);
   }
   stralloc_free(&w.run);

@@ -10,8 +10,8 @@
 
 /* appends the field, which ends with CR LF, with encoded words for its 8-bit text: in
  * unstructured fields everywhere, in address fields in display names and comments, in
- * other structured fields in comments. 8-bit bytes elsewhere (an address, a parameter)
- * have no other spelling and stay. What needs no change is copied byte for byte, so that
+ * other structured fields in comments. 8-bit bytes elsewhere become question marks, but in
+ * addresses, which have no other spelling, and parameters (parameter.h) they stay. What needs no change is copied byte for byte, so that
  * a second run changes nothing. 0, or -1 (ENOMEM). */
 int encodedword_field(stralloc *out, const char *field, size_t len);
 

@@ -219,6 +219,8 @@ static const struct ladder_row rows[] = {
    .note = FACT_TLS_MISSING),
   ROW("X8", READY, ANY, NULL, DO_NEXT, .when = IF_TOO_BIG, .final = FINAL_SIZE),
   ROW("X19", READY, ANY, NULL, DO_NEXT, .when = IF_NO_UTF8, .final = FINAL_UTF8),
+  ROW("X14", READY, ANY, NULL, DO_LATER, .when = IF_LATER),
+  ROW("X14", READY, ANY, NULL, DO_NEXT, .when = IF_BARRED, .final = FINAL_8BIT),
   ROW("R6", READY, ANY, NULL, DO_GO_ON),
 
   /* ---- MAIL */
@@ -357,7 +359,7 @@ static int fits(const char *pattern, unsigned int code)
 }
 
 const struct ladder_row *ladder_find(enum ladder_rung rung, enum saw saw, unsigned int code,
-                                     uint32_t facts)
+                                     uint64_t facts)
 {
   const struct ladder_row *r = rows;
 

@@ -73,6 +73,8 @@ enum ladder_fact {
   IF_MECHANISMS = 1 << 29, /* there are mechanisms of AUTH that were not tried */
   IF_TLS_REFUSED = 1 << 30, /* STARTTLS was refused on this connection */
   IF_PIX = 1U << 31,       /* something between us may look for the dot in one segment */
+  IF_LATER = 1LL << 32,    /* signed 8-bit mail, no 8BITMIME here, and there are other hosts */
+  IF_BARRED = 1LL << 33,   /* the same, and it is neither converted nor sent */
   IF_SYNC = IF_NAME        /* after the greeting: the reply is about commands sent together */
 };
 
@@ -94,6 +96,7 @@ enum ladder_do {
   DO_CLEAR,      /* leave; when no other address takes it, new connection here, in clear */
   DO_FRESH_TLS,  /* new connection, STARTTLS although the card speaks against it */
   DO_NEXT,       /* leave, next address */
+  DO_LATER,      /* the same, and come back when no other took the message */
   DO_DROP_WORSE, /* leave; neither this preference nor worse ones */
   DO_STOP,       /* leave, no other address in this attempt */
   /* within a transaction */
@@ -115,6 +118,7 @@ enum ladder_final {
   FINAL_SIZE,    /* X8, X12 */
   FINAL_UTF8,    /* X19 */
   FINAL_REQUIRETLS, /* T1: bounces when no host does TLS */
+  FINAL_8BIT,    /* X14: conversion is barred */
   FINAL_BOUNCE   /* B */
 };
 
@@ -124,7 +128,7 @@ struct ladder_row {
   uint32_t saw;         /* set of 1 << enum saw */
   const char *code;     /* "421", "4..": what the reply code must look like; NULL: any */
   enum ladder_do then;
-  uint32_t when, unless; /* sets of enum ladder_fact */
+  uint64_t when, unless; /* sets of enum ladder_fact */
   enum ladder_final final;
   enum peers_fact learn; /* when what comes next has worked */
   enum peers_fact note;  /* at once */
@@ -135,7 +139,7 @@ struct ladder_row {
 
 /* the first row that fits; there always is one */
 const struct ladder_row *ladder_find(enum ladder_rung rung, enum saw saw, unsigned int code,
-                                     uint32_t facts);
+                                     uint64_t facts);
 /* all rows, for tests */
 const struct ladder_row *ladder_rows(size_t *n);
 /* "R2"; "timed out at EHLO" is written into out (LADDER_EVENT bytes) */

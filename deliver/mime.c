@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "common/header.h"
+#include "deliver/parameter.h"
 
 static const struct {
   const char *word, *field;
@@ -82,11 +83,11 @@ static size_t take_value(struct cursor *c, char out[MIME_BOUNDARY_MAX])
   int quoted = c->s < c->end && *c->s == '"', good = 1;
 
   for (c->s += quoted; c->s < c->end; c->s++) {
-    if (quoted ? *c->s == '"' : *c->s <= 32 || *c->s == ';' || *c->s == '(')
+    if (quoted ? *c->s == '"' : (unsigned char)*c->s <= 32 || *c->s == ';' || *c->s == '(')
       break;
     if (quoted && *c->s == '\\' && c->s + 1 < c->end)
       c->s++;
-    if (*c->s < 32 || *c->s == 127 || n == MIME_BOUNDARY_MAX)
+    if ((unsigned char)*c->s < 32 || (unsigned char)*c->s >= 127 || n == MIME_BOUNDARY_MAX)
       good = 0;
     else
       out[n++] = *c->s;
@@ -99,22 +100,22 @@ static size_t take_value(struct cursor *c, char out[MIME_BOUNDARY_MAX])
   return good ? n : 0;
 }
 
-/* *(";" attribute "=" value) */
+/* *(";" attribute "=" value); what is malformed is passed over */
 static void take_boundary(struct mime *m, struct cursor *c)
 {
-  while (take_char(c, ';')) {
+  for (int is_open = 0;;) {
     char value[MIME_BOUNDARY_MAX];
     const char *name;
-    size_t len = take_token(c, &name), n;
-    if (len == 0 && c->s < c->end && *c->s == ';')
-      continue;
-    if (!take_char(c, '='))
+    size_t len;
+    c->s += parameter_span(c->s, (size_t)(c->end - c->s), &is_open);
+    if (!take_char(c, ';'))
       return;
-    n = take_value(c, value);
-    if (!is(name, len, "boundary"))
+    len = take_token(c, &name);
+    if (!is(name, len, "boundary") || !take_char(c, '='))
       continue;
-    memcpy(m->boundary, value, n);
-    m->boundary_len = n;
+    len = take_value(c, value);
+    memcpy(m->boundary, value, len);
+    m->boundary_len = len;
     return;
   }
 }
@@ -137,6 +138,7 @@ static void take_type(struct mime *m, struct cursor *c)
   else if (is(type, tlen, "multipart")) {
     m->kind = MIME_MULTIPART;
     m->is_digest = is(subtype, slen, "digest");
+    m->is_signed = is(subtype, slen, "signed");
     take_boundary(m, c);
   }
 }

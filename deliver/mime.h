@@ -17,6 +17,7 @@ struct mime {
   enum mime_cte cte;
   int has_type, has_cte, has_version;
   int is_digest; /* multipart/digest: its parts are messages unless they say else */
+  int is_signed; /* multipart/signed (RFC 1847): a changed byte breaks it */
   size_t boundary_len; /* 0: none that can be used */
   char boundary[MIME_BOUNDARY_MAX];
 };

@@ -118,7 +118,7 @@ void probe_message_fit(const struct probe_message *m, const struct session *s, s
   int is_8bit = (m->e.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
   int takes_8bit = (s->verbs & VERB_8BITMIME) != 0;
   struct body b = {.fd = m->fd, .at = m->e.body_at, .len = m->e.body_len,
-                   .is_converted = is_8bit && !takes_8bit};
+                   .form = is_8bit && !takes_8bit ? FORM_7BIT : FORM_AS_IS};
 
   memset(f, 0, sizeof *f);
   if (body_size(&b, &f->bytes) != 0)

@@ -23,8 +23,12 @@ struct sevenbit_sink {
   void *arg;
 };
 
-/* converts source to sink, wire form in, wire form out. 0; -1 with errno when reading or
- * writing failed or memory is out. */
-int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit_sink *sink);
+/* converts source to sink, wire form in, wire form out. With only_lines, 8-bit bytes may
+ * stay, and only what has lines over 998 bytes is encoded (RFC 2045 2.8). 0; -1 with errno
+ * when reading or writing failed or memory is out. */
+int sevenbit_convert(const struct sevenbit_source *source, const struct sevenbit_sink *sink,
+                     int only_lines);
+/* whether the message's header has such a field; 0 also when reading failed */
+int sevenbit_has_field(const struct sevenbit_source *source, const char *name);
 
 #endif

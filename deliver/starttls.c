@@ -103,13 +103,13 @@ void starttls_retry(struct session *s)
 {
   s->off &= ~(uint32_t)VERB_STARTTLS;
   s->is_tls_off_by_card = 0;
-  s->facts &= ~(uint32_t)IF_TLS_CARD;
+  s->facts &= ~(uint64_t)IF_TLS_CARD;
   unlearn_all(s, "E28");
 }
 
 void starttls_offer(struct session *s)
 {
-  s->facts &= ~(uint32_t)(IF_TLS_OFFERED | IF_TLS_CARD);
+  s->facts &= ~(uint64_t)(IF_TLS_OFFERED | IF_TLS_CARD);
   if (!(s->ehlo.verbs & VERB_STARTTLS) || s->conn.tls || !tls_client_is_ready())
     return;
   if (s->is_tls_off_by_card)
@@ -131,7 +131,7 @@ enum saw starttls_say(struct session *s)
   }
   client_say(s, "STARTTLS", (const char *)NULL);
   saw = conn_reply(&s->conn, &s->reply, conn_clock() + settings.timeout_starttls);
-  s->facts &= ~(uint32_t)IF_OVER;
+  s->facts &= ~(uint64_t)IF_OVER;
   if (saw == SAW_REPLY && conn_is_over(&s->conn))
     s->facts |= IF_OVER;
   if (saw == SAW_REPLY && s->reply.code != 220)
@@ -143,7 +143,7 @@ static void take_certificate(struct session *s)
 {
   char why[TLS_TEXT];
 
-  s->facts &= ~(uint32_t)IF_CERT_BAD;
+  s->facts &= ~(uint64_t)IF_CERT_BAD;
   if (tls_is_verified(s->conn.tls, why))
     snprintf(s->certificate, sizeof s->certificate, "certificate verified");
   else {

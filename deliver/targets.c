@@ -40,7 +40,7 @@ void targets_order(struct target *t, size_t n)
     }
 }
 
-/* the next target to try: not tried yet, and better than `worst`; of another family than one
+/* the next target to try: not tried yet nor put off, and better than `worst`; of another family than one
  * that had no route, if there is one (A3). NULL without. */
 struct target *targets_next(const struct attempt *a, struct target *t, size_t n, int is_avoided,
                             unsigned int worst)
@@ -48,7 +48,7 @@ struct target *targets_next(const struct attempt *a, struct target *t, size_t n,
   struct target *any = NULL;
 
   for (size_t i = 0; i < n; i++) {
-    if (t[i].is_tried || t[i].is_avoided != is_avoided || t[i].preference >= worst)
+    if (t[i].is_tried || t[i].later || t[i].is_avoided != is_avoided || t[i].preference >= worst)
       continue;
     if (t[i].ip.family != a->dead_family)
       return &t[i];
@@ -56,6 +56,16 @@ struct target *targets_next(const struct attempt *a, struct target *t, size_t n,
       any = &t[i];
   }
   return any;
+}
+
+/* those that nothing speaks against and that were not tried; how many */
+size_t targets_others(const struct target *t, size_t n, unsigned int worst)
+{
+  size_t count = 0;
+
+  for (size_t i = 0; i < n; i++)
+    count += !t[i].is_tried && !t[i].later && !t[i].is_avoided && t[i].preference < worst;
+  return count;
 }
 
 /* an address that was not tried has said nothing: it cannot help a verdict for good */

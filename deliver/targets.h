@@ -20,4 +20,7 @@ void targets_defer_untried(struct attempt *a, const struct target *t, size_t n, 
 /* after the probe of one that is down, when all n are: is it an attempt? */
 void targets_all_down(struct attempt *a, const struct session *s, size_t n);
 
+/* how many are left that nothing speaks against */
+size_t targets_others(const struct target *t, size_t n, unsigned int worst);
+
 #endif

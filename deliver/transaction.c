@@ -27,14 +27,10 @@ struct transaction {
   struct recipient **to;
   size_t nto, accepted;
   int is_batch;
+  const char *reason; /* for the form of the body, told last */
 };
 
 /* ---- what to say */
-
-static int needs_8bit(const struct attempt *a)
-{
-  return (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
-}
 
 static int cats(stralloc *out, const char *a, const char *b)
 {
@@ -51,7 +47,7 @@ static int cat_mail(struct transaction *t, stralloc *out)
     s->facts |= IF_SIZE;
     ok = ok && stralloc_cats(out, " SIZE=") && units_format_number(out, t->size) == 0;
   }
-  if (needs_8bit(s->attempt) && !t->body.is_converted) {
+  if (s->attempt->eight.has_8bit && (s->verbs & VERB_8BITMIME)) {
     s->facts |= IF_BODY;
     ok = ok && stralloc_cats(out, " BODY=8BITMIME");
   }
@@ -91,7 +87,7 @@ static int make_commands(struct transaction *t)
   int ok;
 
   t->commands.len = t->n = 0;
-  t->s->facts &= ~(uint32_t)(IF_SIZE | IF_BODY | IF_DSN | IF_BATCH | IF_ACCEPTED | IF_UTF8 | IF_REUSED);
+  t->s->facts &= ~(uint64_t)(IF_SIZE | IF_BODY | IF_DSN | IF_BATCH | IF_ACCEPTED | IF_UTF8 | IF_REUSED);
   if (t->s->transactions > 1)
     t->s->facts |= IF_REUSED;
   ok = cat_mail(t, &t->commands);
@@ -428,11 +424,39 @@ static int prepare(struct transaction *t, struct session *s)
 
   t->s = s;
   t->body = (struct body){.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len,
-                          .has_dots = (a->env.content & CONTENT_DOT_LINE) != 0,
-                          .is_converted = needs_8bit(a) && !(s->verbs & VERB_8BITMIME)};
+                          .has_dots = (a->env.content & CONTENT_DOT_LINE) != 0};
   t->to = calloc(a->n, sizeof *t->to);
   t->end = calloc(a->n + 2, sizeof *t->end);
   return t->to && t->end ? 0 : -1;
+}
+
+/* whether other addresses may be tried first: returning takes another session, or as many
+ * as it took to get here */
+static int has_others(const struct session *s)
+{
+  const struct attempt *a = s->attempt;
+
+  return a->others > 0 && a->addresses + a->later + 1 < settings.attempt_addresses &&
+         attempt_has_sessions(a, s->connections);
+}
+
+static void choose_form(struct transaction *t)
+{
+  struct session *s = t->s;
+  struct eightbit_case c = s->attempt->eight;
+  const char *reason;
+
+  c.is_offered = (s->verbs & VERB_8BITMIME) != 0;
+  c.has_others = has_others(s);
+  t->body.form = eightbit_choose(&c);
+  if (t->body.form == FORM_LATER)
+    s->facts |= IF_LATER;
+  else if (t->body.form == FORM_BARRED)
+    s->facts |= IF_BARRED;
+  reason = eightbit_reason(&c);
+  if (*reason && reason != t->reason)
+    client_chose(s, RUNG_READY, reason);
+  t->reason = reason;
 }
 
 /* what the message needs and the peer may lack */
@@ -441,8 +465,8 @@ static const struct ladder_row *check_needs(struct transaction *t)
   struct session *s = t->s;
 
   t->size = 0;
-  t->body.is_converted = needs_8bit(s->attempt) && !(s->verbs & VERB_8BITMIME);
-  s->facts &= ~(uint32_t)(IF_TOO_BIG | IF_NO_UTF8);
+  s->facts &= ~(uint64_t)(IF_TOO_BIG | IF_NO_UTF8 | IF_LATER | IF_BARRED);
+  choose_form(t);
   if ((s->verbs & VERB_SIZE) && body_size(&t->body, &t->size) != 0)
     t->size = 0; /* D23 will show it */
   if (s->ehlo.size && t->size > s->ehlo.size)
@@ -456,7 +480,7 @@ static const struct ladder_row *check_needs(struct transaction *t)
 static void explain_needs(struct session *s, const struct ladder_row *row)
 {
   static const struct {
-    uint32_t fact;
+    uint64_t fact;
     const char *status, *text;
   } needs[] = {
     {IF_REQUIRETLS, "5.7.30", "does not offer TLS, which the message requires"},
@@ -464,6 +488,9 @@ static void explain_needs(struct session *s, const struct ladder_row *row)
     {IF_TLS_HISTORY, "4.7.4", "did TLS before and does not offer it now: not in clear this time"},
     {IF_TOO_BIG, "5.3.4", "takes only messages of fewer bytes"},
     {IF_NO_UTF8, "5.6.7", "does not take internationalised mail (SMTPUTF8)"},
+    {IF_BARRED, "5.6.3", "does not take 8-bit mail (8BITMIME), and to convert it would break its "
+                         "signature"},
+    {IF_LATER, "4.6.3", "does not take 8-bit mail (8BITMIME)"},
   };
   size_t i = 0;
 
@@ -522,11 +549,11 @@ static const struct ladder_row *run_all(struct transaction *t)
   const struct ladder_row *fine = check_needs(t), *row;
   int must_reset = 0;
 
-  if (fine->then != DO_GO_ON) {
-    explain_needs(s, fine);
-    return fine;
-  }
   while (pick(t) > 0) {
+    if (fine->then != DO_GO_ON) {
+      explain_needs(s, fine);
+      return fine;
+    }
     if ((row = check_reuse(s, must_reset)))
       return row;
     s->transactions++;
@@ -535,7 +562,7 @@ static const struct ladder_row *run_all(struct transaction *t)
     if (row->then == DO_REDO) {
       s->off |= row->without;
       s->verbs &= ~row->without;
-      check_needs(t);
+      fine = check_needs(t);
     } else if (row->then != DO_GO_ON && row->then != DO_SENDER)
       return row;
   }

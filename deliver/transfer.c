@@ -60,12 +60,12 @@ static int is_unsafe_start(const char *s, size_t len, int is_end)
   return *s == '.' || may_begin(s, len, "--", is_end) || may_begin(s, len, "From ", is_end);
 }
 
-static int is_literal(const char *s, size_t len, int is_end)
+static int is_literal(const char *s, size_t len)
 {
   unsigned char c = (unsigned char)*s;
 
   if (c == ' ' || c == '\t')
-    return len > 1 || !is_end;
+    return len > 1; /* not at a piece's end: the line may end there */
   return c > 32 && c < 127 && c != '=';
 }
 
@@ -96,7 +96,7 @@ static void make_room(struct transfer_qp *q, size_t size)
 void transfer_qp_piece(struct transfer_qp *q, const char *s, size_t len, int is_end)
 {
   for (; len > 0; s++, len--) {
-    int literal = is_literal(s, len, is_end);
+    int literal = is_literal(s, len);
     make_room(q, literal ? 1 : 3);
     if (literal && !(q->col == 0 && is_unsafe_start(s, len, is_end)))
       token(q, s, 1);
@@ -117,6 +117,8 @@ static int is_soft_break(const char *s, size_t len)
 
 void transfer_qp_repair(struct transfer_qp *q, const char *s, size_t len, int is_end)
 {
+  while (is_end && len > 0 && (s[len - 1] == ' ' || s[len - 1] == '\t'))
+    len--; /* not data: RFC 2045 6.7 (3) */
   while (len > 0) {
     int is_triple = *s == '=' && len > 2 && is_hex(s[1]) && is_hex(s[2]);
     size_t n = is_triple ? 3 : 1;
@@ -173,6 +175,22 @@ void transfer_base64_end(struct transfer_base64 *b)
 {
   if (b->have > 0)
     quad(b);
+}
+
+size_t transfer_base64_repair(struct transfer_out *o, size_t col, const char *s, size_t len)
+{
+  for (size_t i = 0; i < len; i++) {
+    if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'A' && s[i] <= 'Z') ||
+          (s[i] >= 'a' && s[i] <= 'z') || s[i] == '+' || s[i] == '/' || s[i] == '='))
+      continue;
+    if (col == LINE_MAX_B64) {
+      transfer_put(o, "\r\n", 2);
+      col = 0;
+    }
+    transfer_put(o, s + i, 1);
+    col++;
+  }
+  return col;
 }
 
 uint64_t transfer_base64_size(uint64_t n)

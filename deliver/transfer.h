@@ -31,8 +31,8 @@ struct transfer_qp {
   size_t col; /* bytes on the current line */
 };
 void transfer_qp_piece(struct transfer_qp *q, const char *s, size_t len, int is_end);
-/* a piece that is quoted-printable already, but for its 8-bit bytes: encodes these and
- * keeps what the rest means */
+/* a piece that is quoted-printable already, but for 8-bit bytes: encodes these and
+ * keeps what the rest means; lines that are too long are broken */
 void transfer_qp_repair(struct transfer_qp *q, const char *s, size_t len, int is_end);
 /* CR LF */
 void transfer_qp_line(struct transfer_qp *q);
@@ -45,6 +45,9 @@ struct transfer_base64 {
 void transfer_base64_bytes(struct transfer_base64 *b, const char *s, size_t len);
 /* the padding; no line end */
 void transfer_base64_end(struct transfer_base64 *b);
+/* base64 that holds bytes which are none, or long lines: decoders skip such bytes (RFC 2045
+ * 6.8), so this does. col: bytes on the line before, returns those after. */
+size_t transfer_base64_repair(struct transfer_out *o, size_t col, const char *s, size_t len);
 /* bytes that n bytes become, with CR LF between lines of 76 */
 uint64_t transfer_base64_size(uint64_t n);
 

@@ -446,9 +446,12 @@ class Connection:
 class Peer:
     """Listens for a scenario's hosts: at {host: (address, port)}."""
 
+    connection = Connection
+
     def __init__(self, scenario, places, say=None):
         self.scenario, self.say = scenario, say
         self.sessions, self.lock, self.listeners = [], threading.Lock(), []
+        self.left = {host: list(scenario.scripts.get(host, [])) for host in places}
         for host, place in places.items():
             mode = scenario.hosts[host][1]
             if mode in ("unreachable", "self"):
@@ -469,7 +472,7 @@ class Peer:
                 threading.Thread(target=self.serve, args=(host, listener), daemon=True).start()
 
     def serve(self, host, listener):
-        scripts = list(self.scenario.scripts.get(host, []))
+        scripts = self.left[host]
         while True:
             try:
                 sock, _ = listener.accept()
@@ -485,7 +488,7 @@ class Peer:
             else:
                 script = [("send", "421 4.3.2 the scenario has no more connections")]
                 session.complaints.append("a connection more than the scenario has")
-            connection = Connection(sock, session, script, self.say)
+            connection = self.connection(sock, session, script, self.say)
             threading.Thread(target=connection.play, daemon=True).start()
 
     def close(self):

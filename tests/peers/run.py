@@ -38,6 +38,13 @@ def content(kind):
         head = letter("8-bit", "", MIME_Version="1.0", Content_Type="text/plain; charset=utf-8",
                       Content_Transfer_Encoding="8bit")
         return crlf(head.encode() + EIGHT + b"plain line\n.\n..\nlast = line\n")
+    if kind.startswith("signed") or kind.startswith("long"):
+        head = letter(kind, "", MIME_Version="1.0", Content_Type="text/plain; charset=utf-8",
+                      Content_Transfer_Encoding="8bit" if "8bit" in kind else "7bit")
+        if "signed" in kind:
+            head = "DKIM-Signature: v=1; a=rsa-sha256; d=heloise.example; s=x; b=AAAA\n" + head
+        long = b"0123456789 " * 300 + b"\n" if "long" in kind else b""
+        return crlf(head.encode() + (EIGHT if "8bit" in kind else b"plain\n") + long)
     if kind == "dots":
         return crlf(letter("dots", ".\n..\n...\n.leading\nin.side\n. \n.\n"))
     if kind == "huge":
@@ -210,6 +217,8 @@ class Run:
             check(re.match(rb"received:", got, re.I), "no Received field")
             return
         check(max(got) < 128, "8-bit bytes in what was sent: %r" % got[-400:])
+        longest = max(len(line) for line in got.split(b"\r\n"))
+        check(longest <= 998, "a line of %d bytes" % longest)
         if how == "decoded":
             parts = [email.message_from_bytes(m, policy=email.policy.SMTP) for m in (sent, got)]
             bodies = [p.get_payload(decode=True).replace(b"\r\n", b"\n") for p in parts]

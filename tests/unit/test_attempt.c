@@ -49,9 +49,11 @@ struct scenario {
   const char *learned; /* words of facts, each with a space after it; "" for none */
   unsigned int wait;  /* seconds until the next attempt; 0: not looked at */
   const char *body_seen; /* what the last message must be, NULL: not looked at */
+  const char *policy;    /* eightbit-signed */
 };
 
 #define EIGHT "Subject: x\r\n\r\ngr\xc3\xbc\xc3\x9f\r\n"
+#define SIGNED "DKIM-Signature: v=1\r\n" EIGHT
 #define BATCH ">220 mx;?EHLO;>250-mx\r\n250 PIPELINING;"
 
 static const struct scenario cases[] = {
@@ -124,6 +126,24 @@ static const struct scenario cases[] = {
                            ">220 mx;?EHLO;>250-mx\r\n250 8BITMIME;?MAIL FROM:<user@our.example>\r;"
                            ">250 ok;?RCPT;>250 ok;?DATA;>354 go;.;>250 ok",
    .body = EIGHT, .content = CONTENT_8BIT_BODY, .said = "ok 2.0.0", .learned = "no-8bitmime "},
+  {.row = "X14 signed, no other host", .script = ">220 mx;?EHLO;>250 mx;" GOOD, .body = SIGNED,
+   .content = CONTENT_8BIT_BODY, .said = "ok 2.6.0", .policy = "other-mx"},
+  {.row = "X14 signed, convert", .script = ">220 mx;?EHLO;>250 mx;" GOOD, .body = SIGNED,
+   .content = CONTENT_8BIT_BODY, .said = "ok 2.6.0", .policy = "convert"},
+  {.row = "X14 signed, send", .script = ">220 mx;?EHLO;>250 mx;?MAIL FROM:<user@our.example>\r;"
+                                        ">250 ok;?RCPT;>250 ok;?DATA;>354 go;.;>250 ok",
+   .body = SIGNED, .content = CONTENT_8BIT_BODY, .said = "ok 2.0.0", .policy = "send",
+   .body_seen = SIGNED ".\r\n"},
+  {.row = "X14 signed, bounce", .script = ">220 mx;?EHLO;>250 mx;?QUIT;>221 bye", .body = SIGNED,
+   .content = CONTENT_8BIT_BODY, .said = "perm 5.6.3", .policy = "bounce", .body_seen = ""},
+  {.row = "X14 not signed, bounce", .script = ">220 mx;?EHLO;>250 mx;" GOOD, .body = EIGHT,
+   .content = CONTENT_8BIT_BODY, .said = "ok 2.6.0", .policy = "bounce"},
+  {.row = "T17 signed, bounce", .script = EHLO_LOST "!", .body = SIGNED,
+   .content = CONTENT_8BIT_BODY, .said = "temp 4.4.2", .policy = "bounce", .body_seen = ""},
+  {.row = "X15 signed, bounce", .script = ">220 mx;?EHLO;>250-mx\r\n250 8BITMIME;?MAIL;>555 no;"
+                                          "?QUIT;>221 bye",
+   .body = SIGNED, .content = CONTENT_8BIT_BODY, .said = "perm 5.6.3", .policy = "bounce",
+   .body_seen = ""},
   {.row = "X13", .script = ">220 mx;?EHLO;>250-mx\r\n250 SIZE 999999;?MAIL FROM:<user@our.example> "
                            "SIZE=;>501 what;?RSET;>250 ok;" GOOD,
    .said = "ok 2.6.0", .learned = "no-size "},
@@ -346,6 +366,7 @@ static pid_t fork_attempt(const struct scenario *c, int report, uint16_t port)
   pid_t pid;
 
   snprintf(hop, sizeof hop, "host:[%s]:%u", inet_ntoa(place), port);
+  settings.eightbit_signed = c->policy;
   pid = fork();
   if (pid == 0) {
     dup2(2, 1);
@@ -414,6 +435,7 @@ static void run_case(const struct scenario *c)
   uint16_t port;
   pid_t pid;
 
+  memset(seen, 0, sizeof seen);
   listener = listen_somewhere(&port);
   assert_int_equal(chan_pair(pair), 0);
   pid = fork_attempt(c, pair[1], port);

@@ -15,7 +15,7 @@ static const struct {
   enum ladder_rung rung;
   enum saw saw;
   unsigned int code;
-  uint32_t facts;
+  uint64_t facts;
   const char *number;
   enum ladder_do then;
   enum ladder_final final;
@@ -41,6 +41,8 @@ static const struct {
   {RUNG_BANNER, SAW_UNFINISHED, 0, 0, "B15", DO_NEXT, FINAL_DEFER},
   {RUNG_BANNER, SAW_ENDLESS, 0, 0, "B19", DO_NEXT, FINAL_DEFER},
   {RUNG_EHLO, SAW_REPLY, 250, 0, "E15", DO_READY, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_LATER, "X14", DO_LATER, FINAL_DEFER},
+  {RUNG_READY, SAW_REPLY, 250, IF_BARRED, "X14", DO_NEXT, FINAL_8BIT},
   {RUNG_EHLO, SAW_REPLY, 252, 0, "E25", DO_PLAIN, FINAL_DEFER},
   {RUNG_EHLO, SAW_REPLY, 500, 0, "E1", DO_HELO, FINAL_GREET},
   {RUNG_EHLO, SAW_REPLY, 502, 0, "E2", DO_HELO, FINAL_GREET},
@@ -201,9 +203,9 @@ static void test_complete(void **state)
   for (int rung = 0; rung < RUNG_COUNT; rung++)
     for (int saw = 0; saw < SAW_COUNT; saw++)
       for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
-        for (uint64_t f = 0; f < 1U << 31; f = f < 64 ? f + 1 : f * 3 + 1) {
+        for (uint64_t f = 0; f < 1ULL << 34; f = f < 64 ? f + 1 : f * 3 + 1) {
           const struct ladder_row *r =
-            ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], (uint32_t)f);
+            ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], f);
           if (r->rung != (enum ladder_rung)rung)
             fail_msg("rung %d saw %d code %u facts %lx: nothing", rung, saw, codes[c],
                      (unsigned long)f);

@@ -113,7 +113,7 @@ static void test_prepare(void **state)
     starttls_prepare(&s);
     if (s.facts != cases[i].facts || ((s.off & VERB_STARTTLS) != 0) != cases[i].is_off ||
         s.is_tls_off_by_card != cases[i].is_by_card)
-      fail_msg("%s: facts %x, off %x, by card %d", cases[i].what, s.facts, s.off,
+      fail_msg("%s: facts %lx, off %x, by card %d", cases[i].what, (unsigned long)s.facts, s.off,
                s.is_tls_off_by_card);
   }
 }
