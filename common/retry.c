@@ -1,10 +1,11 @@
 /* retry.c - the retry schedule: values of table `retry` and their arithmetic
  *
- * Pure. LADDER.md 6: qmail's parabola, capped, with a jitter that a hash decides, so that
- * a schedule can be told in advance and survives a restart. */
+ * Pure, but for retry_clock(). LADDER.md 6: qmail's parabola, capped, with a jitter that a hash
+ * decides, so that a schedule can be told in advance and survives a restart. */
 #include "common/retry.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "common/units.h"
 
@@ -242,6 +243,14 @@ static uint64_t gap_of(const struct retry *r, const struct retry_message *m, uin
 uint64_t retry_end(const struct retry *r, const struct retry_message *m)
 {
   return m->birth + (m->has_null_sender ? r->bouncelife : r->life);
+}
+
+uint64_t retry_clock(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (uint64_t)t.tv_sec + (t.tv_nsec > 0);
 }
 
 uint64_t retry_next(const struct retry *r, const struct retry_message *m, uint64_t now)

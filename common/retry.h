@@ -37,6 +37,8 @@ struct retry_message {
   int has_null_sender, is_local;
 };
 
+/* the wall clock in whole seconds, rounded up: a gap counted from it is never short */
+uint64_t retry_clock(void);
 /* when the next attempt is due: an epoch time > now; the last one falls exactly on the end
  * of the message's life; 0 when its life is over. */
 uint64_t retry_next(const struct retry *r, const struct retry_message *m, uint64_t now);

@@ -54,7 +54,7 @@ static uint64_t next_try(const struct attempt *a, struct recipient *r, uint64_t 
                             .tries = a->given->tries + 1,
                             .has_null_sender = a->env.sender[0] == 0};
   const char *domain = envelope_domain(r->rcpt->address);
-  uint64_t next, stated, now = (uint64_t)time(NULL);
+  uint64_t next, stated, now = retry_clock();
   struct retry schedule;
 
   retry_find(a->given->table, domain, strlen(domain), &schedule);

@@ -110,7 +110,7 @@ static uint64_t next_attempt(const struct localjob *j)
   struct retry r;
 
   retry_find(program_table(), domain, strlen(domain), &r);
-  return retry_next(&r, &m, (uint64_t)time(NULL));
+  return retry_next(&r, &m, retry_clock());
 }
 
 void localjob_report(struct localjob *j, enum verdict v, const char *status, const char *text)

@@ -406,7 +406,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
     return;
   }
   retry_find(program_table(), domain, strlen(domain), &schedule);
-  res.until = retry_next(&schedule, &m, now());
+  res.until = retry_next(&schedule, &m, retry_clock());
   if (res.until == 0) {
     res.verdict = V_PERM;
     res.status = "4.4.7";
