@@ -70,6 +70,7 @@ def slowly():
 @test("one session more than session-limit gets 421 4.3.2; room again when one ends")
 def session_limit():
     i = make(session_limit="3")
+    i.wait_event("disconnected")  # the look whether it is up
     held = [Client(i) for _ in range(3)]
     with Client(i) as c:
         contains(c.banner.lines[0], "421 4.3.2")
