@@ -86,6 +86,12 @@ void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
  * counts as an attempt (it may have reached the peer). Frees j. */
 void work_finished(struct job *j, const char *why, int charged);
+/* writes the state of recipient i into the file; what cannot be written is tried again before
+ * the message is settled */
+void work_mark(struct work *w, size_t i);
+/* appends history lines to the file */
+void work_story(struct work *w, const stralloc *lines);
+void work_free_job(struct job *j);
 /* from reports.c: the failure report is queued, or must be tried again later */
 void work_reported(struct work *w, int ok);
 
