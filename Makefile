@@ -77,6 +77,7 @@ help:
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
+	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -99,6 +100,9 @@ unit e2e peers: setup-tests
 # another mail system: tests/peers/README
 zoo:
 	@tests/peers/zoo $(MTA) $(ROWS)
+
+bench: all
+	@tests/bench/mtas $(BUILD) $(PARTS)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -220,4 +224,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
