@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC_MAX 32
+#define MAGIC_MAX 32 /* the seed comes after it */
 
 static int is_of(int fd, const struct cardfile_format *t)
 {
@@ -37,16 +38,38 @@ static int open_as(int dirfd, const struct cardfile_format *t, int flags)
 static int make(int dirfd, const struct cardfile_format *t)
 {
   size_t n = strlen(t->magic);
+  uint64_t seed;
   int fd;
 
+  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+    seed = 0;
   unlinkat(dirfd, t->name, 0);
   fd = openat(dirfd, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd < 0)
     return -1;
-  if (ftruncate(fd, t->size) == 0 && pwrite(fd, t->magic, n, 0) == (ssize_t)n)
+  if (ftruncate(fd, t->size) == 0 &&
+      pwrite(fd, &seed, sizeof seed, MAGIC_MAX) == (ssize_t)sizeof seed &&
+      pwrite(fd, t->magic, n, 0) == (ssize_t)n)
     return fd;
   close(fd);
   return -1;
+}
+
+static void get(int fd, off_t at, void *out, size_t len)
+{
+  ssize_t n = pread(fd, out, len, at);
+  size_t came = n > 0 ? (size_t)n : 0;
+
+  memset((char *)out + came, 0, len - came);
+}
+
+static int open_reader(struct cardfile *f, int dirfd, const struct cardfile_format *t)
+{
+  f->read = open_as(dirfd, t, O_RDONLY);
+  if (f->read < 0)
+    return -1;
+  get(f->read, MAGIC_MAX, &f->seed, sizeof f->seed);
+  return 0;
 }
 
 /* readers that are forked must have no way to write: a descriptor of their own */
@@ -54,8 +77,7 @@ static int with_reader(struct cardfile *f, int dirfd, const struct cardfile_form
 {
   if (f->write < 0)
     return -1;
-  f->read = open_as(dirfd, t, O_RDONLY);
-  if (f->read >= 0)
+  if (open_reader(f, dirfd, t) == 0)
     return 0;
   close(f->write);
   return -1;
@@ -78,8 +100,7 @@ int cardfile_edit(struct cardfile *f, int dirfd, const struct cardfile_format *t
 int cardfile_read(struct cardfile *f, int dirfd, const struct cardfile_format *t)
 {
   f->write = -1;
-  f->read = open_as(dirfd, t, O_RDONLY);
-  return f->read < 0 ? -1 : 0;
+  return open_reader(f, dirfd, t);
 }
 
 void cardfile_close(struct cardfile *f)
@@ -87,14 +108,6 @@ void cardfile_close(struct cardfile *f)
   close(f->read);
   if (f->write >= 0)
     close(f->write);
-}
-
-static void get(int fd, off_t at, char *out, size_t len)
-{
-  ssize_t n = pread(fd, out, len, at);
-
-  if (n < (ssize_t)len)
-    memset(out + (n > 0 ? n : 0), 0, len - (size_t)(n > 0 ? n : 0));
 }
 
 void cardfile_get(const struct cardfile *f, const struct cardfile_ring *r, size_t at, size_t many,

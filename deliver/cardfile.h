@@ -1,6 +1,6 @@
 /* cardfile.h - a file of cards: the format of state/peers and state/offers
  *
- * A head of magic bytes, then rings of records of fixed size. It is read and written in place
+ * A head of magic bytes and a seed, then rings of records of fixed size. It is read and written in place
  * and never mapped: a disk that is full, or a file that somebody cut short, costs what is
  * remembered and not the program. What cannot be read is zeros, which hold nothing. */
 #ifndef DELIVER_CARDFILE_H
@@ -23,6 +23,7 @@ struct cardfile_ring {
 
 struct cardfile {
   int read, write; /* write: -1 when it was opened for reading. They survive a fork. */
+  uint64_t seed;   /* for hashes: nobody shall choose addresses that crowd a peer out. 0 in old files */
 };
 
 /* opens a file in the directory dirfd for writing; makes it anew when it is missing or

@@ -82,14 +82,14 @@ int offers_descriptor(const struct offers *o)
 
 /* ---- cards */
 
-static uint32_t hash(const struct offers_card *c)
+static size_t hash(const struct offers *o, const struct offers_card *c)
 {
   char key[19];
 
   memcpy(key, c->ip.bytes, 16);
   key[16] = (char)c->ip.family;
   memcpy(key + 17, &c->port, 2);
-  return (uint32_t)XXH3_64bits(key, sizeof key);
+  return (size_t)XXH3_64bits_withSeed(key, sizeof key, o->file.seed);
 }
 
 /* the peer's place, with what is known of it; else a free place near it, or the one that was
@@ -97,7 +97,7 @@ static uint32_t hash(const struct offers_card *c)
 static size_t find(const struct offers *o, const struct offers_card *peer, struct offers_card *known)
 {
   struct offers_card near[NEAR];
-  size_t from = hash(peer) & (CARDS - 1), best = 0;
+  size_t from = hash(o, peer) & (CARDS - 1), best = 0;
 
   cardfile_get(&o->file, &ring, from, NEAR, near);
   memset(known, 0, sizeof *known);

@@ -105,7 +105,7 @@ int peers_descriptor(const struct peers *p)
 
 /* ---- cards on the disk and in memory */
 
-static uint64_t hash(const struct ip *ip, uint16_t port, uint8_t fact)
+static size_t hash(const struct peers *p, const struct ip *ip, uint16_t port, uint8_t fact)
 {
   unsigned char key[20];
 
@@ -113,7 +113,7 @@ static uint64_t hash(const struct ip *ip, uint16_t port, uint8_t fact)
   key[16] = ip->family;
   key[17] = fact;
   memcpy(key + 18, &port, 2);
-  return XXH3_64bits(key, sizeof key);
+  return (size_t)XXH3_64bits_withSeed(key, sizeof key, p->file.seed);
 }
 
 static uint32_t sum_of(const struct disk_card *d)
@@ -192,7 +192,7 @@ static int is_at(const struct disk_card *d, const struct ip *ip, uint16_t port)
 static size_t find(const struct peers *p, const struct ip *ip, uint16_t port, int claims,
                    struct disk_card *d)
 {
-  size_t from = (size_t)(hash(ip, port, 0) & (PEERS_CARDS - 1)), best = NEAR_CARDS;
+  size_t from = hash(p, ip, port, 0) & (PEERS_CARDS - 1), best = NEAR_CARDS;
   struct disk_card near[NEAR_CARDS];
 
   cardfile_get(&p->file, &cards, from, NEAR_CARDS, near);
@@ -298,7 +298,7 @@ static int is_text_of(const struct disk_text *t, const struct peers_card *c, enu
 static size_t find_text(const struct peers *p, const struct peers_card *c, enum peers_fact fact,
                         int claims, struct disk_text *t)
 {
-  size_t from = (size_t)(hash(&c->ip, c->port, (uint8_t)fact) & (PEERS_TEXTS - 1));
+  size_t from = hash(p, &c->ip, c->port, (uint8_t)fact) & (PEERS_TEXTS - 1);
   size_t best = NEAR_TEXTS;
   struct disk_text near[NEAR_TEXTS];
 

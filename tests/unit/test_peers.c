@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "deliver/peers_file.h"
 
@@ -412,6 +413,34 @@ static void test_full_disk(void **state)
   peers_close(p);
 }
 
+/* addresses chosen so that all of them would lie where one peer does: it is not forgotten */
+static void test_crowd(void **state)
+{
+  struct peers_news victim = news("192.0.2.1", 25, FACT_TLS_SEEN, "T9");
+  struct peers_news n = news("2001:db8::1", 25, FACT_DOWN, "A1");
+  struct peers *p = fresh();
+  unsigned char key[20] = {0};
+  uint64_t crowded;
+
+  (void)state;
+  memcpy(key + 18, &n.port, sizeof n.port);
+  memcpy(key, victim.ip.bytes, 16);
+  key[16] = 4;
+  crowded = XXH3_64bits(key, sizeof key) & (PEERS_CARDS - 1);
+  peers_learn(p, &victim, NOW);
+  memcpy(key, n.ip.bytes, 16);
+  key[16] = 6;
+  for (uint32_t i = 0, found = 0; found < 64; i++) {
+    memcpy(key + 8, &i, sizeof i);
+    if ((XXH3_64bits(key, sizeof key) & (PEERS_CARDS - 1)) != crowded)
+      continue;
+    memcpy(n.ip.bytes, key, 16);
+    peers_learn(p, &n, NOW + ++found);
+  }
+  assert_true(holds(p, &victim, NOW));
+  peers_close(p);
+}
+
 /* what attempts inherit allows them to read */
 static void test_descriptor(void **state)
 {
@@ -536,7 +565,7 @@ int main(void)
     cmocka_unit_test(test_evidence),  cmocka_unit_test(test_one_tries),
     cmocka_unit_test(test_closes),    cmocka_unit_test(test_damaged),
     cmocka_unit_test(test_rcptmax),   cmocka_unit_test(test_cut_short),
-    cmocka_unit_test(test_full_disk), cmocka_unit_test(test_descriptor),
+    cmocka_unit_test(test_crowd),     cmocka_unit_test(test_full_disk), cmocka_unit_test(test_descriptor),
   };
 
   return cmocka_run_group_tests_name("peers", tests, set_up, tear_down);
