@@ -175,6 +175,7 @@ $(LINKS): $(BUILD)/bin/sendmail
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
 WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
+WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat

@@ -48,7 +48,6 @@ static enum saw connect_error(int error)
 {
   switch (error) {
   case ECONNREFUSED:
-  case ECONNRESET:
     return SAW_REFUSED;
   case ETIMEDOUT:
     return SAW_NO_ANSWER;
@@ -76,6 +75,10 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
     return SAW_NO_ANSWER;
   if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
     return SAW_LOCAL;
+  if (error == ECONNRESET || error == EPIPE) { /* it was answered, and reset before we looked (A4) */
+    c->has_ended = c->was_reset = 1;
+    return SAW_REPLY;
+  }
   return error ? connect_error(error) : SAW_REPLY;
 }
 
