@@ -521,7 +521,8 @@ static void quit(struct session *s)
   if (s->conn.fd < 0 || s->saw != SAW_REPLY || s->end == DO_LOST || conn_is_over(&s->conn) ||
       client_say(s, "QUIT", (const char *)NULL) != 0)
     return;
-  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421)
+  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421 &&
+         conn_clock() < deadline)
     ;
 }
 

@@ -25,19 +25,21 @@ uint64_t conn_clock(void)
   return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* waits for events; what came, 0 at the deadline */
+/* waits for events; what came, 0 at the deadline: then also when more is there, for a peer
+ * may always have more */
 static int wait_for(const struct conn *c, short events, uint64_t deadline)
 {
   struct pollfd p = {.fd = c->fd, .events = events};
+  uint64_t now;
 
-  for (;;) {
-    uint64_t now = conn_clock();
-    int r = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0);
+  while ((now = conn_clock()) < deadline) {
+    int r = poll(&p, 1, (int)(deadline - now));
     if (r > 0)
       return p.revents;
     if (r == 0 || errno != EINTR)
       return 0;
   }
+  return 0;
 }
 
 /* ---- opening and closing */
@@ -46,7 +48,6 @@ static enum saw connect_error(int error)
 {
   switch (error) {
   case ECONNREFUSED:
-  case ECONNRESET:
     return SAW_REFUSED;
   case ETIMEDOUT:
     return SAW_NO_ANSWER;
@@ -74,6 +75,10 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
     return SAW_NO_ANSWER;
   if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
     return SAW_LOCAL;
+  if (error == ECONNRESET || error == EPIPE) { /* it was answered, and reset before we looked (A4) */
+    c->has_ended = c->was_reset = 1;
+    return SAW_REPLY;
+  }
   return error ? connect_error(error) : SAW_REPLY;
 }
 

@@ -119,9 +119,9 @@ static const struct ladder_row rows[] = {
   ROW("H10", HELO, NONSENSE, NULL, DO_FRESH_HELO, .learn = FACT_HELO_ONLY),
   ROW("H11", HELO, ANY, NULL, DO_NEXT, .note = FACT_SOFT_HIT),
 
-  /* ---- RSET, then HELO */
+  /* ---- RSET, then HELO; out of TLS this does not lead either */
   ROW("H1", RSET, REPLY, "2..", DO_PLAIN),
-  ROW("H4", RSET, CUT, NULL, DO_FRESH_HELO, .unless = IF_CARD, .learn = FACT_HELO_ONLY),
+  ROW("H4", RSET, CUT, NULL, DO_FRESH_HELO, .unless = IF_CARD | IF_TLS, .learn = FACT_HELO_ONLY),
   ROW("B7", RSET, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
   ROW("H7", RSET, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
   ROW("H11", RSET, ANY, NULL, DO_NEXT),

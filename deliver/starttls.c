@@ -171,7 +171,8 @@ enum saw starttls_handshake(struct session *s)
   }
   if (saw != SAW_REPLY) {
     spoken_over(s->conn.spoken, saw);
-    spoken_note(s->conn.spoken, s->conn.why);
+    if (*s->conn.why)
+      spoken_note(s->conn.spoken, s->conn.why);
     return saw;
   }
   s->facts |= IF_TLS;
