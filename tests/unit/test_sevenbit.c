@@ -73,6 +73,19 @@ static const struct row rows[] = {
    M "Content-Type: multipart/mixed; boundary=\"x=E4\"\n\n--x=E4\n"
    "Content-Type: text/plain; charset=unknown-8bit\n" QP
    "\n=2D-x=E4\nthis is text\n--x=E4--\n"},
+  {"a multipart that is falsely called quoted-printable",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: quoted-printable\n\n--x\n"
+   "Subject: \xc3\xa4xx\n" T "\nHallo, sch\xc3\xb6n = a\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: 7bit\n\n--x\n"
+   "Subject: =?utf-8?Q?=C3=A4xx?=\n" T QP "\nHallo, sch=C3=B6n =3D a\n--x--\n"},
+  {"a multipart that is falsely called base64",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: base64\n\n--x\n"
+   T "\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: 7bit\n\n--x\n"
+   T QP "\nHallo, sch=C3=B6n\n--x--\n"},
+  {"a false label stays where nothing is encoded",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: base64\n\n--x\n\nplain\n--x--\n",
+   NULL},
   {"forwarded message",
    M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n" M T "\nHallo, sch\xc3\xb6n\n",
    M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\n" M T QP
