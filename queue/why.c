@@ -61,6 +61,8 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
 
   f->text[0] = 0;
   times_of(s, i, f);
+  if (r->status != RCPT_TODO || s->m->is_active || s->m->due == UINT32_MAX || r->next == UINT32_MAX)
+    f->next = 0;
   if (r->status != RCPT_TODO) {
     add(f, r->status == RCPT_FAILED ? "A failure report to the sender is being made."
                                     : "Nothing is left to do for it.", "", "");
@@ -81,6 +83,14 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
   add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
   strcat(f->text, *s->e.sender ? "its sender." : "the postmaster.");
+}
+
+/* when the next attempt is: what is known of a peer until then tells nothing about it */
+static uint64_t next_attempt(const struct sight *s)
+{
+  uint64_t now = sight_now();
+
+  return s->m->is_active || s->m->due == UINT32_MAX || s->m->due < now ? now : s->m->due;
 }
 
 /* ---- words */
@@ -131,7 +141,7 @@ static void tell_all(struct sight *s, const struct story *story)
       tell_rcpt(s, i);
   inspect_say(v, 0, "\nWhat was tried:\n%s", story->n ? "" : "  Nothing yet.\n");
   story_tell(story, &t);
-  story_plans(story, sight_now(), &t);
+  story_plans(story, next_attempt(s), &t);
 }
 
 /* ---- JSON */
@@ -156,6 +166,7 @@ static json_t *rcpt_json(const struct sight *s, size_t i)
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));
   json_object_set_new(r, "rule", json_bytes(rule.s));
+  json_object_set_new(r, "next", f.next ? json_time(f.next) : json_null());
   json_object_set_new(r, "warning", f.warn ? json_time(f.warn) : json_null());
   json_object_set_new(r, "expires", json_time(f.end));
   json_object_set_new(r, "what_next", json_bytes(f.text));
@@ -168,8 +179,9 @@ static json_t *all_json(struct sight *s, const struct story *story)
   const struct story_teller t = {.e = &s->e, .say = append, .arg = plans};
 
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    json_array_append_new(list, rcpt_json(s, i));
-  story_plans(story, sight_now(), &t);
+    if (is_open(&s->e.rcpt[i]))
+      json_array_append_new(list, rcpt_json(s, i));
+  story_plans(story, next_attempt(s), &t);
   json_object_set_new(o, "why", list);
   json_object_set_new(o, "history", story_json(story));
   json_object_set_new(o, "plans", plans);

@@ -3,7 +3,7 @@
 import json
 import re
 
-from harness import Instance, check, contains, equal, letter, main, test
+from harness import Instance, check, contains, equal, free_port, letter, main, new_address, test
 from sink import Sink
 
 
@@ -43,7 +43,7 @@ def plans():
     check(any("HELO instead of EHLO" in p for p in told["plans"]), told["plans"])
     check(any(h.get("fact") == "helo-only" and h["memory"] == "learned" for h in told["history"]), told["history"])
     (r,) = told["why"]
-    for key in ("nexthop", "rule", "warning", "expires", "what_next"):
+    for key in ("nexthop", "rule", "next", "warning", "expires", "what_next"):
         check(r[key], key, r)
 
 
@@ -54,6 +54,17 @@ def known():
     i.start()
     text = why(i, deferred(i))
     contains(text, "known of %s" % sink.address, "The next attempt says HELO instead of EHLO", "because earlier")
+
+
+@test("what is known of a peer only until an earlier time is no plan for the next attempt")
+def outdated():
+    address = new_address()
+    i = Instance(tables={"routes": ["peer.example [%s]:%d" % (address, free_port(address))],
+                         "retry": ["peer.example every 1h life 1d"], "access": ["client:127.0.0.0/8 relay"]})
+    number = deferred(i.start())
+    text = why(i, number)
+    contains(text, "remembered about", "(down)")
+    check("The next attempt" not in text, text)
 
 
 @test("no warning is promised to a sender who wants none, nor for a schedule without one")
