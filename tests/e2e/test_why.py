@@ -67,6 +67,21 @@ def outdated():
     check("The next attempt" not in text, text)
 
 
+@test("the last attempt is told as such; of what is held nothing is foretold")
+def last():
+    i, _ = with_sink([("RCPT", "450 4.2.1 not now")], retry="every 1h life 1m")
+    i.table("routes", "held.example hold")
+    i.cli("reload", ok=True)
+    number = i.send("alice@heloise.example", ["bob@peer.example", "bob@held.example"], letter("why"))
+    i.wait_event("deferred", id=number)
+    i.stop()
+    contains(why(i, number), "That is the last attempt: if it fails, the message goes back to its sender",
+             "Table routes holds it")
+    tried, held = json.loads(why(i, number, "--json"))["why"]
+    equal(tried["next"], tried["expires"])
+    equal([held[k] for k in ("next", "warning", "expires")], [None] * 3)
+
+
 @test("no warning is promised to a sender who wants none, nor for a schedule without one")
 def no_warning():
     i, _ = with_sink(OLD)
