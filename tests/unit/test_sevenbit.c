@@ -123,6 +123,9 @@ static const struct row rows[] = {
    "Message-ID: <?>\nList-Id: =?unknown-8bit?Q?=E4xxxx?= <a>\n\nx\n"},
   {"parameters given twice", "Content-Type: a/b; name=\"x\xe4\"; name*=utf-8''x%C3%A4\n\nx\n",
    "Content-Type: a/b; name=\"x?\"; name*=utf-8''x%C3%A4\n\nx\n"},
+  {"parameters of a like name given extended",
+   "Content-Disposition: a; name=\"x\xc3\xa4\"; filename*=utf-8''x%C3%A4\n\nx\n",
+   "Content-Disposition: a; name*=utf-8''x%C3%A4; filename*=utf-8''x%C3%A4\n\nx\n"},
   {"a boundary with 8-bit bytes is none that can be used",
    M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n\n--x\xe4\n\nplain, all of it\n--x\xe4--\n",
    M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n" QP
