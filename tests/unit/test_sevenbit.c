@@ -107,19 +107,27 @@ static const struct row rows[] = {
    "Subject: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\xc3\xa4\n\nx\n",
    "Subject:\n =?utf-8?Q?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\n"
    " =?utf-8?Q?=C3=A4=C3=A4?=\n\nx\n"},
+  {"a line with an encoded word has 76 characters at most",
+   "Subject: \xc3\xa4xx aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbb c\n dddddddddddddddddddddddddd "
+   "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee ffffffffffffffffffffffffff\n\nx\n",
+   "Subject: =?utf-8?Q?=C3=A4xx?= aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n bbbbbbbbbbbbbbbbb c\n "
+   "dddddddddddddddddddddddddd eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee ffffffffffffffffffffffffff\n\nx\n"},
+  {"an address after an encoded word that it touched is folded the first time",
+   "From: caf\xe9<j\xc3\xb6rg@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx>\n\nx\n",
+   "From: =?unknown-8bit?Q?caf=E9?=\n <j\xc3\xb6rg@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx>\n\nx\n"},
   {"phrases", "From: J\xc3\xb6rg M. \"M\xc3\xbc, \\\"x\" (\xc3\xa4xxx b) <j@x>, Plain <p@x>\n\nx\n",
-   "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?= b)"
+   "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?=\n b)"
    " <j@x>, Plain <p@x>\n\nx\n"},
   {"addresses have no other spelling", "To: j\xc3\xb6rg@x, <j\xc3\xb6rg@x>\n\nx\n", NULL},
   {"parameters", "Content-Type: text/plain; name=\"\xc3\xa4\\\"; x\" (xx\xc3\xa4); a=b\n\nx\n",
-   "Content-Type: text/plain; name*=utf-8''%C3%A4%22%3B%20x (=?utf-8?Q?xx=C3=A4?=); a=b\n\nx\n"},
+   "Content-Type: text/plain; name*=utf-8''%C3%A4%22%3B%20x (=?utf-8?Q?xx=C3=A4?=);\n a=b\n\nx\n"},
   {"long parameters", "Content-Disposition: attachment;\n filename="
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xe4" "bbb (c)\n\nx\n",
    "Content-Disposition: attachment;\n filename*0*=unknown-8bit''"
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%E4;\n filename*1*=bbb (c)\n\nx\n"},
   {"malformed structured fields",
    "Content-Type: text/plain \xe4 (\xe4xxxxx); x\xe4; boundary=\xe4; a=\xe4\"b\"\nMessage-ID: <\xe4>\nList-Id: \xe4xxxx <a>\n\nx\n",
-   "Content-Type: text/plain ? (=?unknown-8bit?Q?=E4xxxxx?=); x?; boundary=\xe4; a=?\"b\"\n"
+   "Content-Type: text/plain ? (=?unknown-8bit?Q?=E4xxxxx?=); x?; boundary=\xe4;\n a=?\"b\"\n"
    "Message-ID: <?>\nList-Id: =?unknown-8bit?Q?=E4xxxx?= <a>\n\nx\n"},
   {"parameters given twice", "Content-Type: a/b; name=\"x\xe4\"; name*=utf-8''x%C3%A4\n\nx\n",
    "Content-Type: a/b; name=\"x?\"; name*=utf-8''x%C3%A4\n\nx\n"},
