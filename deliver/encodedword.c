@@ -344,12 +344,16 @@ static int begins_with_name(const char *s, size_t len)
   return 0;
 }
 
-/* a comment ends the run before it and is text of its own */
+/* a comment ends the run before it and is text of its own; the gap before it stays, whether
+ * something in it is encoded or was */
 static void comment(struct writer *w, const char *gap, size_t gaplen, const char *s, size_t len)
 {
   flush(w, gaplen ? gap[0] : '(', 0);
   put(w, gap, gaplen);
-  text(w, s, len, 1);
+  if (header_has_8bit(s, len))
+    text(w, s, len, 1);
+  else
+    put(w, s, len);
   w->after_word = 0;
   w->may_touch = 0;
 }
@@ -366,9 +370,9 @@ static void structured(struct writer *w, const char *s, size_t len, int has_name
     int quoted = n > 0 && *t == '"';
     if (n == 0)
       break;
-    if (*t == '(' && header_has_8bit(t, n))
+    if (*t == '(')
       comment(w, s, gap, t, n);
-    else if (in_name && *t != '<' && *t != '(' && header_has_8bit(t, n)) {
+    else if (in_name && *t != '<' && header_has_8bit(t, n)) {
       unquote(w, &word, t + quoted, n - 2 * (size_t)quoted, quoted);
       add_to_run(w, s, gap, &word);
     } else
