@@ -380,11 +380,26 @@ int story_plans(const struct story *s, uint64_t next, const struct story_teller 
 
 /* ---- JSON */
 
+/* as `heloise peers list --json` has it */
+static void set_evidence(json_t *o, const char *evidence)
+{
+  size_t row = strcspn(evidence, " "), end;
+  const char *code = evidence[row] ? evidence + row + 1 : "";
+  uint64_t n = 0;
+
+  end = strcspn(code, " ");
+  if (units_number(code, end, &n) != 0 || n > 999)
+    n = 0;
+  json_object_set_new(o, "row", json_stringn(evidence, row));
+  json_object_set_new(o, "code", n ? json_integer((json_int_t)n) : json_null());
+  json_object_set_new(o, "evidence", json_bytes(code[end] ? code + end + 1 : ""));
+}
+
 json_t *story_json(const struct story *s)
 {
   static const char *const names[3][FIELDS + 1] = {
     {"s", "host", "address", "rung", "event", "reply"},
-    {"l", "memory", "peer", "fact", "until", "evidence"},
+    {"l", "memory", "peer", "fact", "until", NULL},
     {"o", "recipient", "verdict", "status", "host", "reply"}};
   json_t *list = json_array();
 
@@ -394,9 +409,11 @@ json_t *story_json(const struct story *s)
     json_object_set_new(o, "time", json_time(l->time));
     json_object_set_new(o, "attempt", json_integer(l->attempt));
     for (size_t k = 0; k < 3; k++)
-      for (size_t f = 0; names[k][0][0] == l->kind && f < FIELDS; f++)
+      for (size_t f = 0; names[k][0][0] == l->kind && f < FIELDS && names[k][f + 1]; f++)
         json_object_set_new(o, names[k][f + 1],
                             k == 1 && f == 3 ? json_time(until_of(l)) : json_bytes(l->field[f]));
+    if (l->kind == 'l')
+      set_evidence(o, l->field[4]);
     json_array_append_new(list, o);
   }
   return list;

@@ -159,10 +159,37 @@ static void test_hostile(void **state)
   story_free(&s);
 }
 
+/* evidence is in parts, as in `heloise peers list --json` */
+static void test_json(void **state)
+{
+  static const struct {
+    const char *evidence, *row, *text;
+    json_int_t code;
+  } rows[] = {{"E7 550 550 Huh?", "E7", "550 Huh?", 550},
+              {"E9 0 closed after EHLO", "E9", "closed after EHLO", 0},
+              {"X13 501", "X13", "", 501},
+              {"A1", "A1", "", 0}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct story s = {0};
+    json_t *list, *o;
+    NOTE(&s, 'l', 1, "learned", "192.0.2.1:25", "down", "1769936400", rows[i].evidence);
+    list = story_json(&s);
+    o = json_array_get(list, 0);
+    assert_string_equal(json_string_value(json_object_get(o, "row")), rows[i].row);
+    assert_string_equal(json_string_value(json_object_get(o, "evidence")), rows[i].text);
+    assert_int_equal(json_integer_value(json_object_get(o, "code")), rows[i].code);
+    json_decref(list);
+    story_free(&s);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_attempts), cmocka_unit_test(test_many),
-                                     cmocka_unit_test(test_plans), cmocka_unit_test(test_hostile)};
+                                     cmocka_unit_test(test_plans), cmocka_unit_test(test_hostile),
+                                     cmocka_unit_test(test_json)};
 
   return cmocka_run_group_tests_name("story", tests, NULL, NULL);
 }
