@@ -502,21 +502,6 @@ int attempt_needs_utf8(const struct attempt *a)
   return needs != 0;
 }
 
-/* what may stand in the way of sending the message as it is; a signature is looked for only
- * then */
-static void look_at_content(struct attempt *a)
-{
-  struct body b = {.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len};
-  struct eightbit_case *c = &a->eight;
-  const char *policy = settings.eightbit_signed;
-
-  c->has_8bit = (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
-  c->has_long_lines = a->env.longest > EIGHTBIT_LINE_MAX;
-  c->is_signed = (c->has_8bit || c->has_long_lines) && body_is_signed(&b);
-  if (policy)
-    eightbit_policy_read(policy, strlen(policy), &c->policy);
-}
-
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -535,7 +520,8 @@ int attempt_run(const struct attempt_given *g)
   past_read(&a);
   if (settings.transcript_keep > 0)
     spoken_start(&a.spoken, g->report);
-  look_at_content(&a);
+  body_eightbit(&(struct body){.fd = g->message, .at = a.env.body_at, .len = a.env.body_len}, &a.env,
+                &a.eight);
   deliver(&a);
   return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
 }
