@@ -231,7 +231,8 @@ static enum saw connect_to(struct session *s)
   conn_close(&s->conn);
   s->connections++;
   s->transactions = 0;
-  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED |
+                          IF_HELO | IF_TLS_CARD);
   s->is_helo = 0;
   reply_start(&s->reply);
   spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
@@ -415,6 +416,9 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     saw = greet(s, "HELO");
     break;
   }
+  s->facts &= ~(uint64_t)IF_HELO;
+  if (!is_ehlo(s, rung))
+    s->facts |= IF_HELO;
   if (saw == SAW_REPLY)
     note_answer(s, rung);
   return saw;
@@ -605,9 +609,18 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   if (peers_note(&s->card, FACT_EHLO_4YZ))
     s->facts |= IF_4YZ;
   if (client_card_says(s, FACT_LITERAL_NAME))
-    s->facts |= IF_LITERAL;
+    s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);
   s->greeting = first_greeting(s);
+}
+
+/* what the card says about greetings does not work: as if it said nothing */
+static void forget_card(struct session *s)
+{
+  if (s->facts & IF_CARD_NAME)
+    s->facts &= ~(uint64_t)IF_LITERAL;
+  s->facts &= ~(uint64_t)(IF_CARD | IF_CARD_NAME);
+  s->greeting = s->words.says_helo ? RUNG_FIRST : RUNG_EHLO;
 }
 
 /* carries out a row: the rung to act on next, or RUNG_COUNT when this address is done */
@@ -645,8 +658,7 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
     s->greeting = RUNG_NAME;
     break;
   case DO_FRESH_EHLO:
-    s->facts &= ~(uint64_t)IF_CARD;
-    s->greeting = RUNG_EHLO;
+    forget_card(s);
     break;
   case DO_FRESH_REDO:
     break;

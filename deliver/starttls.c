@@ -104,7 +104,6 @@ void starttls_retry(struct session *s)
   s->off &= ~(uint32_t)VERB_STARTTLS;
   s->is_tls_off_by_card = 0;
   s->facts &= ~(uint64_t)IF_TLS_CARD;
-  unlearn_all(s, "E28");
 }
 
 void starttls_offer(struct session *s)
