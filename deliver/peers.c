@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +60,9 @@ struct file {
 _Static_assert(sizeof(struct disk_card) == 128 && sizeof(struct disk_text) == 96, "cards stay small");
 _Static_assert(sizeof(struct file) <= 20000000, "20 MB hold 100,000 peers");
 
+/* written by pwrite(), never through a mapping: on a full disk that would be SIGBUS, not an error */
 struct peers {
-  struct file *write;      /* NULL when opened for reading */
+  int fd; /* for writing, or -1 */
   const struct file *read;
 };
 
@@ -96,25 +98,20 @@ static struct peers *map(int dirfd, int fd, int is_writer)
 {
   struct peers *p = calloc(1, sizeof *p);
   int reading = openat(dirfd, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  void *r = MAP_FAILED, *w = NULL;
+  void *r = MAP_FAILED;
 
   if (p && reading >= 0 && is_ours(reading))
     r = mmap(NULL, sizeof(struct file), PROT_READ, MAP_SHARED, reading, 0);
-  if (r != MAP_FAILED && is_writer)
-    w = mmap(NULL, sizeof(struct file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (w != MAP_FAILED && w)
-    madvise(w, sizeof(struct file), MADV_DONTFORK);
   if (reading >= 0)
     close(reading);
-  close(fd);
-  if (r == MAP_FAILED || w == MAP_FAILED) {
-    if (r != MAP_FAILED)
-      munmap(r, sizeof(struct file));
+  if (r == MAP_FAILED || !is_writer)
+    close(fd);
+  if (r == MAP_FAILED) {
     free(p);
     return NULL;
   }
+  p->fd = is_writer ? fd : -1;
   p->read = r;
-  p->write = w;
   return p;
 }
 
@@ -157,9 +154,19 @@ void peers_close(struct peers *p)
   if (!p)
     return;
   munmap((void *)p->read, sizeof(struct file));
-  if (p->write)
-    munmap(p->write, sizeof(struct file));
+  if (p->fd >= 0)
+    close(p->fd);
   free(p);
+}
+
+/* what cannot be written is not remembered */
+static void put(const struct peers *p, size_t offset, const void *s, size_t len)
+{
+  ssize_t n;
+
+  do
+    n = pwrite(p->fd, s, len, (off_t)offset);
+  while (n < 0 && errno == EINTR);
 }
 
 /* ---- cards on the disk and in memory */
@@ -289,7 +296,7 @@ static int is_empty(const struct peers_card *c)
 
 void peers_store(struct peers *p, const struct peers_card *card)
 {
-  size_t at = find(p->write, &card->ip, card->port, !is_empty(card));
+  size_t at = find(p->read, &card->ip, card->port, !is_empty(card));
   struct disk_card d;
 
   if (at == PEERS_CARDS)
@@ -297,7 +304,7 @@ void peers_store(struct peers *p, const struct peers_card *card)
   pack(card, &d);
   if (is_empty(card))
     memset(&d, 0, sizeof d);
-  p->write->card[at] = d;
+  put(p, offsetof(struct file, card) + at * sizeof d, &d, sizeof d);
 }
 
 int peers_at(const struct peers *p, size_t i, struct peers_card *card)
@@ -383,7 +390,7 @@ void peers_evidence(const struct peers *p, const struct peers_card *card, enum p
 void peers_keep_text(struct peers *p, const struct peers_card *card, enum peers_fact f,
                      uint32_t since, const char *text)
 {
-  size_t at = find_text(p->write, card, f, text != NULL);
+  size_t at = find_text(p->read, card, f, text != NULL);
   struct disk_text t = {0};
 
   if (at == PEERS_TEXTS)
@@ -396,5 +403,5 @@ void peers_keep_text(struct peers *p, const struct peers_card *card, enum peers_
     t.since = since;
     snprintf(t.text, sizeof t.text, "%s", text);
   }
-  p->write->text[at] = t;
+  put(p, offsetof(struct file, text) + at * sizeof t, &t, sizeof t);
 }

@@ -88,7 +88,7 @@ const char *peers_fact_word(enum peers_fact f);
 int peers_fact_read(const char *s, size_t len, enum peers_fact *f);
 
 /* opens the file in the directory dirfd for writing, making it anew when it is missing or
- * malformed. The writable mapping does not survive a fork, the readable one does. NULL with errno. */
+ * malformed. A child that closes what it inherited can read it still. NULL with errno. */
 struct peers *peers_open(int dirfd);
 /* opens the file for reading; NULL with errno (ENOENT: nothing is remembered) */
 struct peers *peers_read(int dirfd);

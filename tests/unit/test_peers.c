@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -304,6 +306,29 @@ static void test_damaged(void **state)
   peers_close(p);
 }
 
+/* no room on the disk: nothing is remembered, and nothing else happens */
+static void test_no_room(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
+  struct peers *p = fresh();
+  int status;
+  pid_t child = fork();
+
+  (void)state;
+  assert_true(child >= 0);
+  if (child == 0) {
+    struct rlimit none = {0, 0};
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &none) != 0)
+      _exit(2);
+    peers_learn(p, &n, NOW);
+    _exit(holds(p, &n, NOW));
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  peers_close(p);
+}
+
 static void test_rcptmax(void **state)
 {
   struct peers_news n = news("192.0.2.1", 25, FACT_RCPT_MAX, "X26 452 452 too many"), back;
@@ -466,7 +491,7 @@ int main(void)
     cmocka_unit_test(test_connect_hang), cmocka_unit_test(test_too_many),
     cmocka_unit_test(test_evidence),  cmocka_unit_test(test_one_tries),
     cmocka_unit_test(test_closes),    cmocka_unit_test(test_damaged),
-    cmocka_unit_test(test_rcptmax),
+    cmocka_unit_test(test_rcptmax),  cmocka_unit_test(test_no_room),
   };
 
   return cmocka_run_group_tests_name("peers", tests, set_up, tear_down);
