@@ -42,9 +42,11 @@ static int wait_for(const struct conn *c, short events, uint64_t deadline)
 
 /* ---- opening and closing */
 
-static enum saw connect_error(int error)
+enum saw conn_error(int error, int family)
 {
   switch (error) {
+  case EADDRNOTAVAIL: /* with IPv6 switched off there is no source address: no route, like A3 */
+    return family == 6 ? SAW_UNREACHABLE : SAW_LOCAL;
   case ECONNREFUSED:
   case ECONNRESET:
     return SAW_REFUSED;
@@ -65,7 +67,7 @@ static enum saw connect_error(int error)
   }
 }
 
-static enum saw finish_connect(struct conn *c, uint64_t deadline)
+static enum saw finish_connect(struct conn *c, int family, uint64_t deadline)
 {
   int error = 0;
   socklen_t len = sizeof error;
@@ -74,7 +76,7 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
     return SAW_NO_ANSWER;
   if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
     return SAW_LOCAL;
-  return error ? connect_error(error) : SAW_REPLY;
+  return error ? conn_error(error, family) : SAW_REPLY;
 }
 
 void conn_expects_more(struct conn *c)
@@ -98,12 +100,12 @@ enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t 
   c->why[0] = 0;
   c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (c->fd < 0)
-    return connect_error(errno);
+    return conn_error(errno, ip->family);
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
   if (connect(c->fd, (struct sockaddr *)&ss, len) != 0)
-    saw = errno == EINPROGRESS || errno == EINTR ? finish_connect(c, deadline)
-                                                 : connect_error(errno);
+    saw = errno == EINPROGRESS || errno == EINTR ? finish_connect(c, ip->family, deadline)
+                                                 : conn_error(errno, ip->family);
   if (saw != SAW_REPLY)
     conn_close(c);
   return saw;
