@@ -290,7 +290,7 @@ static void double_banner(struct session *s)
 {
   static const struct ladder_row row = {.number = "B21"};
 
-  if (!peers_note(&s->card, FACT_DOUBLE_BANNER))
+  if (!peers_holds(&s->card, FACT_DOUBLE_BANNER, s->attempt->now))
     client_learn(s, FACT_DOUBLE_BANNER, &row, (uint16_t)s->reply.code);
 }
 
@@ -599,14 +599,14 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->lesson[0] = 0;
   if (attempt_needs_utf8(a))
     s->facts |= IF_NEEDED | IF_MUST_UTF8;
-  if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
+  if (peers_holds(&s->card, FACT_DOT_HANG, a->now) || client_card_says(s, FACT_PIX))
     s->facts |= IF_PIX;
   s->off = verbs_off(s);
   if (is_barred_bare(a))
     s->facts |= IF_NEEDED;
-  if (peers_note(&s->card, FACT_EHLO_HANG))
+  if (peers_holds(&s->card, FACT_EHLO_HANG, a->now))
     s->facts |= IF_HUNG;
-  if (peers_note(&s->card, FACT_EHLO_4YZ))
+  if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
   if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL | IF_CARD_NAME;

@@ -49,7 +49,7 @@ void notes_stars(struct session *s)
   if (strncmp(s->reply.text, "****", 4) != 0)
     return;
   s->facts |= IF_PIX;
-  if (!peers_note(&s->card, FACT_PIX))
+  if (!peers_holds(&s->card, FACT_PIX, s->attempt->now))
     client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
 }
 
@@ -72,6 +72,6 @@ void notes_filter(struct session *s)
     return;
   s->facts |= IF_PIX;
   notes_lesson(s, RUNG_EHLO, SAW_REPLY);
-  if (!peers_note(&s->card, FACT_PIX))
+  if (!peers_holds(&s->card, FACT_PIX, s->attempt->now))
     client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
 }

@@ -286,8 +286,10 @@ static void prove_dot(struct session *s)
 {
   static const struct ladder_row row = {.number = "D12"};
 
-  if (peers_holds(&s->card, FACT_DOT_HANG, s->attempt->now) && !peers_note(&s->card, FACT_PIX))
+  if (peers_holds(&s->card, FACT_DOT_HANG, s->attempt->now))
     client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
+  if (!(s->facts & IF_PIX))
+    client_unlearn(s, FACT_PIX, "D18"); /* past its time, and not needed any more */
   client_unlearn(s, FACT_DOT_HANG, "D18");
   client_unlearn(s, FACT_DOT_LOST, "D18");
   if (s->reply.code / 100 != 2)
