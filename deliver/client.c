@@ -611,7 +611,9 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);
-  s->greeting = first_greeting(s);
+  s->off |= t->off;
+  s->facts |= t->facts;
+  s->greeting = t->is_later ? t->greeting : first_greeting(s);
 }
 
 /* what the card says about greetings does not work: as if it said nothing */

@@ -432,14 +432,13 @@ static int prepare(struct transaction *t, struct session *s)
   return t->to && t->end ? 0 : -1;
 }
 
-/* whether other addresses may be tried first: returning takes another session, or as many
- * as it took to get here */
+/* whether other addresses may be tried first: returning takes another connection and session */
 static int has_others(const struct session *s)
 {
   const struct attempt *a = s->attempt;
 
   return a->others > 0 && a->addresses + a->later + 1 < settings.attempt_addresses &&
-         attempt_has_sessions(a, s->connections);
+         s->connections < settings.attempt_connections && attempt_has_sessions(a, 1);
 }
 
 static void choose_form(struct transaction *t)
