@@ -405,7 +405,7 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     break;
   case RUNG_NAME:
     s->facts |= IF_LITERAL;
-    s->is_helo |= s->words.says_helo;
+    s->is_helo |= s->words.says_helo || (s->facts & IF_EHLO_50X);
     saw = greet(s, s->is_helo ? "HELO" : "EHLO");
     break;
   case RUNG_RSET:

@@ -201,7 +201,8 @@ static const struct ladder_row rows[] = {
   ROW("T6", TLS, ANY, NULL, DO_CLEAR, .note = FACT_TLS_BROKEN, .status = "4.7.5"),
 
   /* ---- EHLO within TLS */
-  ROW("E31", TLS_EHLO, REPLY, "250", DO_DROP_WORSE, .when = IF_OWN_NAME, .final = FINAL_LOOP),
+  ROW("E31", TLS_EHLO, REPLY, "250", DO_DROP_WORSE, .when = IF_OWN_NAME, .final = FINAL_LOOP,
+   .status = "5.4.6"),
   ROW("T13", TLS_EHLO, REPLY, "250", DO_READY),
   ROW("E25", TLS_EHLO, REPLY, "2..", DO_PLAIN),
   ROW("E8", TLS_EHLO, REPLY, "421", DO_NEXT),
@@ -277,7 +278,7 @@ static const struct ladder_row rows[] = {
    .without = VERB_SIZE),
   ROW("X13", MAIL, REPLY, "50[14]", DO_REDO, .when = IF_SIZE, .learn = FACT_NO_SIZE,
    .without = VERB_SIZE),
-  ROW("X12", MAIL, REPLY, "552", DO_NEXT, .when = IF_SIZE, .final = FINAL_SIZE),
+  ROW("X12", MAIL, REPLY, "552", DO_NEXT, .when = IF_SIZE, .final = FINAL_SIZE, .status = "5.3.4"),
   ROW("X11", MAIL, REPLY, "452", DO_NEXT, .when = IF_SIZE),
   ROW("D1", MAIL, REPLY, "4..", DO_NEXT),
   /* no card may cause a bounce: a refusal counts where nothing was done because of one */
@@ -314,7 +315,7 @@ static const struct ladder_row rows[] = {
   ROW("H5", RCPT, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD, .unless = IF_ACCEPTED),
   ROW("E3", RCPT, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD_NAME, .unless = IF_ACCEPTED),
   ROW("E28", RCPT, REPLY, "5..", DO_FRESH_TLS, .when = IF_TLS_CARD, .unless = IF_ACCEPTED),
-  ROW("D6", RCPT, REPLY, "556", DO_RECIPIENT),
+  ROW("D6", RCPT, REPLY, "556", DO_RECIPIENT, .status = "5.1.10"),
   ROW("D5", RCPT, REPLY, "5..", DO_RECIPIENT),
   ROW("D4", RCPT, REPLY, "4..", DO_RECIPIENT),
   ROW("X2", RCPT, CUT, NULL, DO_FRESH_REDO, .when = IF_BATCH, .learn = FACT_NO_PIPELINING,

@@ -26,15 +26,17 @@ void notes_lesson(struct session *s, enum ladder_rung rung, enum saw saw)
   free(text.s);
 }
 
-/* lines that are no replies, and batches of commands: mail was lost that way (B12) */
+/* lines that are no replies, or codes that differ within one, and batches of commands: mail was
+ * lost that way (B12) */
 void notes_garbage(struct session *s, enum ladder_rung rung)
 {
-  struct ladder_row row = {.number = rung == RUNG_BANNER ? "B12"
-                                     : rung < RUNG_READY ? "E22"
-                                     : rung == RUNG_DOT  ? "D17"
-                                                         : "X5"};
+  struct ladder_row row = {.number = rung == RUNG_BANNER   ? "B12"
+                                     : rung == RUNG_DOT    ? "D17"
+                                     : rung > RUNG_READY   ? "X5"
+                                     : s->reply.garbage > 0 ? "E22"
+                                                           : "E21"};
 
-  if (s->reply.garbage == 0 || (s->off & VERB_PIPELINING))
+  if ((s->reply.garbage == 0 && !s->reply.is_mixed) || (s->off & VERB_PIPELINING))
     return;
   s->off |= VERB_PIPELINING;
   s->verbs &= ~(uint32_t)VERB_PIPELINING;

@@ -310,7 +310,7 @@ static const struct ladder_row *send_body(struct transaction *t)
   if (how != BODY_SENT)
     return broken(t, how, errno);
   deadline = conn_clock() + settings.timeout_data_end;
-  while ((saw = conn_reply(&s->conn, &s->reply, deadline)) == SAW_GARBLED)
+  while ((saw = conn_reply(&s->conn, &s->reply, deadline)) == SAW_GARBLED || saw == SAW_FOREIGN)
     is_garbled = 1; /* D17: what is no reply is passed over */
   if (is_garbled && saw == SAW_REPLY)
     s->reply.garbage++;
