@@ -211,6 +211,8 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
   enum reply_state state = REPLY_MORE;
 
   reply_start(r);
+  if (conn_clock() >= deadline) /* whatever lies there: a peer that never stops is not read for ever */
+    return SAW_SILENCE;
   for (;;) {
     size_t used = reply_feed(r, c->in + c->at, c->len - c->at, &state);
     spoken_heard(c->spoken, c->in + c->at, used);
