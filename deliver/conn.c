@@ -48,8 +48,9 @@ enum saw conn_error(int error, int family)
   case EADDRNOTAVAIL: /* with IPv6 switched off there is no source address: no route, like A3 */
     return family == 6 ? SAW_UNREACHABLE : SAW_LOCAL;
   case ECONNREFUSED:
-  case ECONNRESET:
     return SAW_REFUSED;
+  case ECONNRESET: /* it was made, and gone before we looked */
+    return SAW_RESET;
   case ETIMEDOUT:
     return SAW_NO_ANSWER;
   case ENETUNREACH:

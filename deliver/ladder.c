@@ -26,6 +26,7 @@ static const struct ladder_row rows[] = {
   ROW("A1", CONNECT, S(REFUSED), NULL, DO_NEXT, .note = FACT_DOWN),
   ROW("A2", CONNECT, S(NO_ANSWER), NULL, DO_NEXT, .note = FACT_CONNECT_HANG),
   ROW("A3", CONNECT, S(UNREACHABLE), NULL, DO_NEXT, .note = FACT_UNREACHABLE),
+  ROW("A4", CONNECT, S(RESET), NULL, DO_NEXT, .note = FACT_SOFT_HIT),
   ROW("A0", CONNECT, ANY, NULL, DO_BANNER),
 
   /* ---- banner */

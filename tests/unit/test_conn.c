@@ -15,7 +15,7 @@ static const struct {
   int error, family;
   enum saw saw;
 } cases[] = {
-  {ECONNREFUSED, 4, SAW_REFUSED},      {ECONNRESET, 6, SAW_REFUSED},
+  {ECONNREFUSED, 4, SAW_REFUSED},      {ECONNRESET, 6, SAW_RESET},
   {ETIMEDOUT, 4, SAW_NO_ANSWER},       {ENETUNREACH, 6, SAW_UNREACHABLE},
   {EHOSTUNREACH, 4, SAW_UNREACHABLE},  {EAFNOSUPPORT, 6, SAW_UNREACHABLE},
   {EMFILE, 4, SAW_LOCAL},              {ENOBUFS, 6, SAW_LOCAL},
