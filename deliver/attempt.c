@@ -297,9 +297,11 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
   t->is_in_clear = s->end == DO_CLEAR;
   if (s->end == DO_LATER) {
     t->is_tried = 0;
-    t->later = s->connections;
+    t->is_later = 1;
+    t->off = s->off;
+    t->greeting = s->greeting;
+    t->facts = s->facts & IF_CARD;
     a->later++;
-    a->reserved += t->later;
   } else if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text);
   if (s->end == DO_DROP_WORSE)
@@ -309,7 +311,7 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
 
 int attempt_has_sessions(const struct attempt *a, unsigned int keep)
 {
-  return a->sessions + a->reserved + keep < settings.attempt_sessions;
+  return a->sessions + a->later + keep < settings.attempt_sessions;
 }
 
 static int may_try(const struct attempt *a)
@@ -336,14 +338,13 @@ static int try_later(struct attempt *a, struct session *s, struct target *t, siz
 {
   int is_over = 0;
 
-  a->later = a->reserved = 0; /* the sessions kept are there to be used */
+  a->later = 0; /* the sessions kept are there to be used */
   a->others = 0;
   for (size_t i = 0; i < n && !is_over && may_try(a); i++) {
     uint16_t drop = UINT16_MAX;
-    if (!t[i].later || t[i].preference >= *worst)
+    if (!t[i].is_later || t[i].preference >= *worst)
       continue;
     t[i].is_tried = 1;
-    t[i].connections = 0;
     a->addresses++;
     is_over = try_address(a, s, &t[i], &drop);
     if (s->end == DO_DROP_WORSE)

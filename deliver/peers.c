@@ -53,6 +53,7 @@ struct file {
 _Static_assert(sizeof(struct disk_card) == 128 && sizeof(struct disk_text) == 96, "cards stay small");
 _Static_assert(sizeof(struct file) <= 20000000, "20 MB hold 100,000 peers");
 
+/* written by pwrite(), never through a mapping: on a full disk that would be SIGBUS, not an error */
 struct peers {
   struct cardfile file;
 };

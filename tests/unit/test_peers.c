@@ -109,6 +109,14 @@ static void test_connect_hang(void **state)
   assert_false(holds(p, &down, NOW + 60));
   peers_learn(p, &n, NOW + 240);
   assert_true(holds(p, &down, NOW + 240));
+  n = down = news("192.0.2.2", 25, FACT_CONNECT_HANG, "A2"); /* many messages, a hang every 20 s */
+  down.fact = FACT_DOWN;
+  for (uint64_t t = 0; t <= 120; t += 20) {
+    assert_false(holds(p, &down, NOW + t));
+    peers_learn(p, &n, NOW + t);
+  }
+  assert_true(holds(p, &down, NOW + 120));
+  assert_false(holds(p, &down, NOW + 120 + 900));
   peers_close(p);
 }
 
