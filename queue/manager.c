@@ -15,6 +15,7 @@
 #include "common/settings.h"
 #include "queue/control.h"
 #include "queue/flush.h"
+#include "queue/names.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
@@ -22,52 +23,19 @@
 #include "queue/work.h"
 
 #define HOUR_MS 3600000
-#define SCAN_AGAIN_MS 5000
 #define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer timer, scan_timer, sweeper;
+static struct loop_timer timer, sweeper;
 
 /* ---- messages enter */
 
-static int add_found(void *arg, const struct store_name *n)
+static void wake(uint32_t h)
 {
-  uint32_t h = waiting_add(n);
+  const struct waiting *w = waiting_at(h);
 
-  (void)arg;
-  if (h == WAITING_NONE)
-    log_failed("queue", n->id, "out of memory; the message waits for the next start");
-  else if (waiting_at(h)->place != 0)
-    waiting_at(h)->is_unverified = 1;
-  return 0;
-}
-
-/* reads the names of all messages; what could not be read is read again later: a message that
- * is known already stays as it is */
-static void scan(void)
-{
-  int is_whole = 1;
-
-  for (int s = 0; s < STORE_STATES; s++)
-    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0) {
-      log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
-      is_whole = 0;
-    }
-  if (!is_whole)
-    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
-}
-
-static void on_scan_timer(struct loop_timer *t)
-{
-  (void)t;
-  scan();
-}
-
-static void rescan_new(void)
-{
-  if (store_scan(queue_fd, STORE_NEW, 1, add_found, NULL) != 0)
-    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
+  waiting_until(h, w->state == STORE_HOLD ? WAITING_NEVER : w->next);
 }
 
 static int on_news(struct chan *c, struct wire_msg *m, const char **why)
@@ -76,7 +44,7 @@ static int on_news(struct chan *c, struct wire_msg *m, const char **why)
 
   (void)c;
   if (m->type == WIRE_RESCAN) {
-    rescan_new();
+    names_read(1U << STORE_NEW);
     return 0;
   }
   *why = "not an id";
@@ -106,7 +74,7 @@ static uint64_t now_ms(void)
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void arm(void)
+static void arm(int is_more)
 {
   uint32_t first = waiting_first();
   uint64_t due, ms = now_ms(), wait = LOOK_AGAIN_MS;
@@ -118,7 +86,7 @@ static void arm(void)
     else if (due - ms < wait)
       wait = due - ms;
   }
-  loop_timer_in(&timer, wait);
+  loop_timer_in(&timer, is_more ? 0 : wait);
 }
 
 static void take_up(void)
@@ -134,9 +102,11 @@ static void take_up(void)
 /* at the end of each turn: what is due becomes jobs, jobs that have a place start */
 static void after_turn(void)
 {
+  int is_more = names_turn();
+
   take_up();
   spawners_run();
-  arm();
+  arm(is_more);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -196,10 +166,26 @@ static int take_channel(const char *peer, int fd)
   return chan_open(&intake, fd, LINK_NEWS, WIRE_HIGH, &ops);
 }
 
+/* all names are read: who asks gets the whole truth now, and what belongs to nothing can go */
+static void on_names(void)
+{
+  static int has_started;
+  char waits[32];
+
+  if (has_started)
+    return;
+  has_started = 1;
+  if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
+    program_die("run/control", strerror(errno));
+  loop_timer_in(&sweeper, 1000);
+  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
+  log_started("queue", waits);
+}
+
 static int start(void)
 {
+  static const struct names_keeper keeper = {wake, on_names};
   int dirs[2] = {queue_fd, libexec_fd};
-  char waits[32];
 
   if (queue_fd < 0 || store_settle(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
@@ -208,20 +194,15 @@ static int start(void)
   work_open(queue_fd);
   spawners_open(queue_fd);
   reports_open(&intake, queue_fd);
-  scan_timer.fire = on_scan_timer;
-  scan();
-  if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
-    return -1;
+  names_open(queue_fd, &keeper);
+  names_read(NAMES_ALL);
   if (flush_start(queue_fd) != 0)
     program_die("flushing thread", strerror(errno));
   timer.fire = on_timer;
   sweeper.fire = sweep;
   if (transcript_make(queue_fd) != 0)
     log_failed("queue", "transcript", strerror(errno));
-  loop_timer_in(&sweeper, 1000);
   loop_after_turn(after_turn);
-  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
-  log_started("queue", waits);
   return 0;
 }
 

@@ -22,6 +22,7 @@
 #define STORE_NAME_MAX 64 /* room for "hold/BB/ID,NEXT,HOP" */
 
 enum store_state { STORE_NEW, STORE_CUR, STORE_HOLD, STORE_STATES };
+#define STORE_DIRS 64 /* of each state */
 
 struct store_name {
   char id[STORE_ID_LEN + 1];
@@ -70,6 +71,9 @@ uint64_t store_free(int queue_fd);
  * than 0 and returns that. */
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
+/* the same for one directory of a state, 0 <= bucket < STORE_DIRS */
+int store_scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
+                   int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */
 int store_find(int queue_fd, const char *id, struct store_name *n);
 /* opens a message (O_RDONLY or O_RDWR): a descriptor, or -1 with errno */

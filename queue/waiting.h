@@ -23,6 +23,7 @@ struct waiting {
   uint8_t is_unverified; /* not fresh from the intake: its checksum is looked at first */
   uint8_t is_hurried;    /* asked for now: every recipient is tried, whatever its own time */
   uint8_t is_parked;  /* waits for its destination to have room, not for a time */
+  uint8_t is_asleep;  /* found on disk, and not yet in the schedule (names.h) */
   uint8_t is_used;
 };
 
@@ -33,6 +34,8 @@ uint32_t waiting_find(const char *id);
  * changes nothing.
  * WAITING_NONE when memory is out. */
 uint32_t waiting_add(const struct store_name *n);
+/* the same, but asleep: outside the schedule until waiting_until() */
+uint32_t waiting_add_asleep(const struct store_name *n);
 void waiting_drop(uint32_t handle);
 /* (re)schedules */
 void waiting_until(uint32_t handle, uint32_t due);
