@@ -63,6 +63,7 @@ LINKS    := $(BUILD)/bin/mailq $(BUILD)/bin/newaliases
 SCRIPTS  := $(BUILD)/libexec/heloise-users
 MANUALS  := $(wildcard */*.[1-8]) $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHERS := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- targets people use
@@ -78,6 +79,7 @@ help:
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
+	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -103,6 +105,10 @@ zoo:
 
 bench: all
 	@tests/bench/mtas $(BUILD) $(PARTS)
+
+bench-queue: all
+	@$(MAKE) --no-print-directory $(BENCHERS)
+	@tests/bench/queue $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -213,6 +219,12 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuz
 	@echo 'LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
 
+# tools of bench-queue: fill makes waiting messages by the store's own code, but unflushed
+WRAP_fill := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=sync_file_range
+$(BENCHERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/tests/tested.a
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound $(LIBS)
+
 SECONDS ?= 60
 fuzz: setup
 	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' libfuzzers
@@ -226,4 +238,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
