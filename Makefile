@@ -33,7 +33,7 @@ ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
-ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn \
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
@@ -178,6 +178,8 @@ $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
+WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
