@@ -260,7 +260,7 @@ void work_reported(struct work *w, int ok)
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER, 0);
+  wait_again(w, now() + AGAIN_SOON, 0);
 }
 
 void work_remove(struct work *w)

@@ -69,7 +69,7 @@ def add(victim, journal):
         kill_everywhere(victim, journal)
 
 
-for _victim in VICTIMS:
+for _victim in VICTIMS if IS_FULL else ("intake", "queue", "deliver", "attempt"):
     for _journal in FORMS:
         add(_victim, _journal)
 

@@ -23,7 +23,7 @@ from cases import FORMS, IS_FULL, LIMIT  # noqa: E402
 from inject import CHANGING, Injection, only_with_strace, places  # noqa: E402
 from traffic import Traffic  # noqa: E402
 
-EACH = 25 if IS_FULL else 2
+EACH = 25 if IS_FULL else 1
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): the same for ext4 and XFS
 NO_LOG_FLUSH = 2
 # deliveries of the last second and those in flight may be made again

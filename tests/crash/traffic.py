@@ -156,7 +156,9 @@ class Traffic:
         """may_repeat: how many deliveries may have been made twice; reports_too: failure reports
         whose taking was not heard of are made again."""
         self.later.drop_rules()
-        wait_for("the queue to be empty", self.is_empty, patience)
+        # twice: a report is durable a moment before the manager hears of it
+        wait_for("the queue to be empty", lambda: self.is_empty() and not time.sleep(0.3) and self.is_empty(),
+                 patience)
         got = self.arrived()
         missing, again = [], []
         for number in self.taken:
