@@ -142,15 +142,16 @@ def cut_at(victim, kind, journal, call, n):
                 time.sleep(0.02)
             time.sleep(0.2)  # the others come to a halt at what they wait for
             disk.cut()
+            t.is_cut = True
             kill_all(t.i)
         finally:
             stop.end()
         clients.join(40)
         disk.unmount()
         disk.mount()
+        t.is_cut = False
         t.i.start()
-        clients = sending(t)
-        clients.join(40)
+        t.send()
         return stop.met, t.settle(MAY_REPEAT, reports_too=True)
     except Failed as e:
         raise Failed("power cut with %s at %s %d on %s, queue-journal %s: %s" % (victim, call, n, kind, journal, e))

@@ -64,6 +64,7 @@ class Traffic:
                                   "retry": ["* every 1s life 1d"]}, settings=settings, **how)
         self.kind, self.taken, self.unsure = {}, set(), set()
         self.lock = threading.Lock()
+        self.is_cut = False  # clients give up
 
     # ---- sending
 
@@ -73,7 +74,7 @@ class Traffic:
         todo = [k for _ in range(rounds) for k in kinds]
         end = time.monotonic() + patience
         number = None
-        while todo and time.monotonic() < end:
+        while todo and time.monotonic() < end and not self.is_cut:
             if number is None:
                 with self.lock:
                     number = len(self.kind) + 1
@@ -83,7 +84,7 @@ class Traffic:
                 number = None
             else:
                 time.sleep(0.2)
-        if todo:
+        if todo and not self.is_cut:
             raise Failed("no mail was taken for %d s" % patience)
 
     def send_one(self, number, kind):
