@@ -93,11 +93,11 @@ setup-tests: setup
 	@CDB_DIR='$(CDB_DIR)' conf/setup tests
 
 check: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run all $(BUILD)
 
 unit e2e peers crash: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run $@ $(BUILD)
 
 # another mail system: tests/peers/README
@@ -108,7 +108,7 @@ bench: all
 	@tests/bench/mtas $(BUILD) $(PARTS)
 
 bench-queue: all
-	@$(MAKE) --no-print-directory $(BENCHERS)
+	@$(MAKE) --no-print-directory benchers
 	@tests/bench/queue $(BUILD)
 
 demo: all
@@ -120,6 +120,7 @@ asan: setup
 
 units: $(UNITS)
 fuzzers: $(FUZZERS)
+benchers: $(BENCHERS)
 
 # as root and without DESTDIR it makes the users too, and sendmail setgid hldrop; a package
 # does both when it is installed
