@@ -64,7 +64,7 @@ def numbers(messages):
 def settle(i, flow, sink, kills):
     """Waits until the queue is empty; every message acknowledged arrived, few of them twice."""
     flow.stop()
-    wait_for("all is delivered", lambda: not i.queue_files(), 60)
+    wait_for("all is delivered", lambda: not i.queue() and not i.queue_files(), 60)
     got = numbers(sink.messages)
     for number, count in numbers(i.mail("alice")).items():
         got[number] = got.get(number, 0) + count

@@ -1,4 +1,5 @@
-/* test_receive.c - new messages: durable or refused, and nothing half-queued
+/* test_receive.c - new messages: durable as files or refused, and nothing half-queued;
+ * test_commit.c does the same with the journal
  *
  * writev, fdatasync and fsync are wrapped, to fail when told. */
 #include <setjmp.h>
@@ -150,6 +151,7 @@ static int set_up(void **state)
 {
   (void)state;
   settings.queue_min_free = 0;
+  settings.queue_journal = 0;
   settings.message_size_limit = 1000000;
   settings.header_size_limit = 1000;
   settings.received_limit = 5;
