@@ -57,6 +57,8 @@ static struct {
   struct flights live;
   int is_on, is_held;
   uint64_t size;       /* that new segments get; 0: no room for a journal */
+  uint64_t size_wanted; /* the setting it follows */
+  time_t size_at;      /* when the free space was looked at */
   time_t failed_at;    /* making one */
   struct note *note; /* bound: what the manager sends, two for each live message */
   size_t notes_room;
@@ -511,23 +513,21 @@ static uint64_t automatic_size(void)
 /* a disk so small that a segment would be tiny has no journal */
 static void take_settings(void)
 {
-  static uint64_t wanted = UINT64_MAX;
-  static time_t looked_at;
+  uint64_t wanted = settings.queue_journal_size;
 
-  ring.is_on = settings.queue_journal && ring.queue_fd >= 0 && ring.size > 0;
-  if (wanted == settings.queue_journal_size &&
-      (ring.size > 0 || time(NULL) < looked_at + MAKE_AGAIN))
-    return;
-  wanted = settings.queue_journal_size;
-  looked_at = time(NULL);
-  ring.size = wanted ? wanted / JOURNAL_SEGMENTS : automatic_size();
-  if (wanted && ring.size < JOURNAL_SEGMENT_MIN)
-    ring.size = JOURNAL_SEGMENT_MIN;
-  if (ring.size > JOURNAL_SEGMENT_MAX)
-    ring.size = JOURNAL_SEGMENT_MAX;
-  ring.size &= ~(uint64_t)(JOURNAL_HEAD - 1);
-  if (ring.size < JOURNAL_SEGMENT_MIN)
-    ring.size = 0;
+  if (ring.size_at == 0 || wanted != ring.size_wanted ||
+      (ring.size == 0 && time(NULL) >= ring.size_at + MAKE_AGAIN)) {
+    ring.size_wanted = wanted;
+    ring.size_at = time(NULL);
+    ring.size = wanted ? wanted / JOURNAL_SEGMENTS : automatic_size();
+    if (wanted && ring.size < JOURNAL_SEGMENT_MIN)
+      ring.size = JOURNAL_SEGMENT_MIN;
+    if (ring.size > JOURNAL_SEGMENT_MAX)
+      ring.size = JOURNAL_SEGMENT_MAX;
+    ring.size &= ~(uint64_t)(JOURNAL_HEAD - 1);
+    if (ring.size < JOURNAL_SEGMENT_MIN)
+      ring.size = 0;
+  }
   ring.is_on = settings.queue_journal && ring.queue_fd >= 0 && ring.size > 0;
 }
 
@@ -638,9 +638,24 @@ static void take_segment(unsigned int i, const struct journal_seen *seen)
   }
 }
 
+static void reset(int queue_fd)
+{
+  for (unsigned int i = 0; i < JOURNAL_SEGMENTS && ring.epoch > 0; i++)
+    if (ring.segment[i].fd >= 0)
+      close(ring.segment[i].fd);
+  flights_free(&ring.live);
+  ring.queue_fd = queue_fd;
+  ring.current = -1;
+  ring.last = JOURNAL_SEGMENTS - 1;
+  ring.epoch = 0;
+  ring.first = ring.notes = ring.written = ring.durable = 0;
+  ring.is_held = ring.is_broken = 0;
+  ring.size_at = ring.failed_at = 0;
+}
+
 static int open_ring(int queue_fd, struct journal_replay *r)
 {
-  ring.queue_fd = queue_fd;
+  reset(queue_fd);
   if ((mkdirat(queue_fd, "journal", 0700) != 0 && errno != EEXIST) ||
       store_flush_dir(queue_fd, ".") != 0)
     return -1;

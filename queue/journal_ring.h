@@ -27,8 +27,8 @@ struct ring_message {
   int error; /* 0: durable; RING_FULL: not tried, make it a file; else the errno that failed it */
 };
 
-/* reads what there is; logs and puts aside what is damaged. 0, or -1 with errno: there is no
- * journal in this run. Before the committing thread starts. */
+/* begins a run: reads what there is; logs and puts aside what is damaged. 0, or -1 with errno:
+ * there is no journal in this run. Before the committing thread starts. */
 int ring_open(int queue_fd);
 
 /* ---- the committing thread */

@@ -24,6 +24,7 @@
 
 #define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
 #define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
+#define SCARCE (64 * 1024 * 1024)           /* room left on the disk */
 #define MEMORY_MAX (256 * 1024 * 1024)      /* envelopes too; beyond it no message is begun */
 
 static int queue_fd;
@@ -123,11 +124,13 @@ static int is_envelope(const struct envelope_new *n)
          is_clean(n->client, 300) && is_clean(n->helo, 300) && is_clean(n->protocol, 40);
 }
 
+/* looked at twice a second, and each time when it gets scarce */
 static int has_room(void)
 {
   static uint64_t checked_at, room;
 
-  if (checked_at == 0 || loop_now() - checked_at > 500) {
+  if (checked_at == 0 || loop_now() - checked_at > 500 ||
+      room < settings.queue_min_free + SCARCE) {
     checked_at = loop_now();
     room = store_free(queue_fd);
   }
