@@ -471,7 +471,8 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
-    work_mark(w, rcpt);
+    if (!is_in_journal(w)) /* that is no reason to file it */
+      work_mark(w, rcpt);
     return;
   }
   retry_find(program_table(), domain, strlen(domain), &schedule);
