@@ -182,6 +182,7 @@ WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
+WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 

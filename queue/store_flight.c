@@ -146,6 +146,7 @@ int store_read(int queue_fd, const struct store_name *n, int is_unverified, stru
   *why = "cannot be read";
   if (n->state == STORE_FLIGHT) { /* proved by its record, always */
     len = load_image(queue_fd, n, &image);
+    *why = "its record in the journal is damaged";
     r = len < 0 ? -1 : envelope_parse(image, (size_t)len, e, why);
   } else {
     fd = store_open(queue_fd, n, O_RDONLY);
