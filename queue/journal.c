@@ -123,7 +123,7 @@ struct gaps {
 
 static void add_gap(struct gaps *g, size_t from, size_t to)
 {
-  if (from == to)
+  if (from >= to)
     return;
   if (g->n == LOST_MAX)
     g->n--;

@@ -242,6 +242,15 @@ static void test_sizes(void **state)
   assert_int_equal(journal_record_size(1), JOURNAL_RECORD + 8);
   assert_int_equal(journal_record_size(8), JOURNAL_RECORD + 8);
   start(&this);
+  put(&this, JOURNAL_MESSAGE, 1, 1, 0);
+  put(&this, JOURNAL_DONE, 2, 0, SIZE); /* all was durable, it says */
+  memmove(segment + JOURNAL_HEAD, segment + JOURNAL_HEAD + 56, JOURNAL_RECORD);
+  end = JOURNAL_HEAD + JOURNAL_RECORD;
+  put(&this, JOURNAL_MESSAGE, 1, 1, 0);
+  parse(end - 7); /* the file ends within the last record's padding: nothing is lost */
+  assert_string_equal(told, "D2:0@4096 M1:1@4144 ");
+  assert_int_equal(losses, 0);
+  start(&this);
   for (size_t len = 0; len < JOURNAL_HEAD + 100; len++) { /* files that are too short */
     parse(len);
     assert_string_equal(told, "");
