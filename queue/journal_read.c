@@ -171,50 +171,72 @@ int journal_replay(int queue_fd, struct journal_replay *r)
 
 /* ---- one message */
 
+/* a segment that was read from; one that was replaced is opened again */
+struct handle {
+  int is_open, fd;
+  struct journal_segment head;
+};
+
+static int open_handle(int queue_fd, unsigned int segment, struct handle *h)
+{
+  char head[JOURNAL_HEAD];
+  ssize_t n;
+
+  h->fd = journal_open(queue_fd, segment, O_RDONLY);
+  if (h->fd < 0)
+    return -1;
+  h->is_open = 1;
+  n = read_at(h->fd, head, sizeof head, 0);
+  if (n < JOURNAL_HEAD || journal_head_read(head, &h->head) != 0)
+    memset(&h->head, 0, sizeof h->head); /* no record will be proved by it */
+  return 0;
+}
+
+static void close_handle(struct handle *h)
+{
+  int saved = errno;
+
+  if (h->is_open)
+    close(h->fd);
+  h->is_open = 0;
+  errno = saved;
+}
+
+/* 1: it is in buf; 0: it is not there; -1 with errno */
+static int read_record(const struct handle *h, const struct flight *f, char *buf)
+{
+  size_t want = JOURNAL_RECORD + f->len;
+  ssize_t n = read_at(h->fd, buf, want, f->at);
+  struct journal_record r;
+
+  if (n < 0)
+    return -1;
+  return (size_t)n == want && journal_record_read(buf, want, &h->head, &r) == 1 &&
+         r.type == JOURNAL_MESSAGE && r.len == f->len && memcmp(r.id, f->id, STORE_ID_LEN) == 0;
+}
+
 int journal_load(int queue_fd, const struct flight *f, const char **image)
 {
-  static struct { /* the segments last read from; a file that was replaced is opened again */
-    int fd;
-    struct journal_segment head;
-  } open_segment[JOURNAL_SEGMENTS] = {{-1, {0, 0, 0}}, {-1, {0, 0, 0}}, {-1, {0, 0, 0}}, {-1, {0, 0, 0}},
-                                      {-1, {0, 0, 0}}, {-1, {0, 0, 0}}, {-1, {0, 0, 0}}, {-1, {0, 0, 0}}};
+  static struct handle handle[JOURNAL_SEGMENTS];
   static char *buf; /* bound: the largest record */
   static size_t room;
-  size_t want = JOURNAL_RECORD + f->len;
+  struct handle *h = &handle[f->segment];
 
-  if (want > room) {
-    char *bigger = realloc(buf, want);
+  if (JOURNAL_RECORD + (size_t)f->len > room) {
+    char *bigger = realloc(buf, JOURNAL_RECORD + (size_t)f->len);
     if (!bigger)
       return -1;
     buf = bigger;
-    room = want;
+    room = JOURNAL_RECORD + (size_t)f->len;
   }
-  for (int tries = 0; tries < 2; tries++) {
-    int *fd = &open_segment[f->segment].fd;
-    struct journal_segment *head = &open_segment[f->segment].head;
-    struct journal_record rec;
-    char start[JOURNAL_HEAD];
-    ssize_t n;
-    if (*fd < 0) {
-      *fd = journal_open(queue_fd, f->segment, O_RDONLY);
-      if (*fd < 0)
-        return -1;
-      n = read_at(*fd, start, sizeof start, 0);
-      if (n < 0)
-        return -1;
-      if (n < JOURNAL_HEAD || journal_head_read(start, head) != 0)
-        memset(head, 0, sizeof *head);
-    }
-    n = read_at(*fd, buf, want, f->at);
-    if (n < 0)
-      return -1;
-    if ((size_t)n == want && journal_record_read(buf, want, head, &rec) == 1 &&
-        rec.type == JOURNAL_MESSAGE && rec.len == f->len && memcmp(rec.id, f->id, STORE_ID_LEN) == 0) {
-      *image = buf + JOURNAL_RECORD;
+  *image = buf + JOURNAL_RECORD;
+  for (int tries = 0; tries < 2; tries++) { /* the segment may have been begun anew */
+    int r = h->is_open || open_handle(queue_fd, f->segment, h) == 0 ? read_record(h, f, buf) : -1;
+    if (r > 0)
       return 0;
-    }
-    close(*fd);
-    *fd = -1;
+    close_handle(h);
+    if (r < 0)
+      return -1;
   }
   errno = EBADMSG;
   return -1;

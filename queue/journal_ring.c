@@ -175,6 +175,7 @@ static int make_next(void)
   if (!may_make())
     return -1;
   old = ring.segment[i].fd;
+  ring.segment[i] = (struct segment){.fd = -1};
   pthread_mutex_unlock(&ring.lock);
   if (old >= 0)
     close(old);
@@ -657,7 +658,7 @@ static int open_ring(int queue_fd, struct journal_replay *r)
 {
   reset(queue_fd);
   if ((mkdirat(queue_fd, "journal", 0700) != 0 && errno != EEXIST) ||
-      store_flush_dir(queue_fd, ".") != 0)
+      store_flush_dir(queue_fd, ".") != 0 || store_flush_dir(queue_fd, "journal") != 0)
     return -1;
   journal_replay(queue_fd, r); /* what cannot be read is never written to */
   ring.live = r->live;

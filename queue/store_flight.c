@@ -67,13 +67,19 @@ static struct flight *find(int queue_fd, const char *id)
 
 int flight_scan(int queue_fd, int (*f)(void *arg, const struct store_name *n), void *arg)
 {
-  struct store_name n;
-  uint32_t at = 0;
+  struct store_name *name;
+  uint32_t at = 0, n = 0;
   int r = 0;
 
   load(queue_fd);
-  while (r <= 0 && flight_next(&at, ~0U, &n))
-    r = f(arg, &n);
+  name = reallocarray(NULL, known.count + 1, sizeof *name); /* f may change the table */
+  if (!name)
+    return -1;
+  while (flight_next(&at, ~0U, &name[n]))
+    n++;
+  for (uint32_t i = 0; i < n && r <= 0; i++)
+    r = f(arg, &name[i]);
+  free(name);
   return r > 0 ? r : 0;
 }
 
