@@ -150,6 +150,19 @@ static int get_texts(const struct wire_msg *m, size_t from, size_t n, struct tex
   return 0;
 }
 
+/* a recipient, in three fields from `from` on */
+static int rcpt(struct open *o, const struct wire_msg *m, size_t from, const char **why)
+{
+  static struct texts t;
+
+  *why = "RCPT is malformed";
+  if (get_texts(m, from, 3, &t) != 0 || receive_rcpt(o->in, t.t[0].s, t.t[1].s, t.t[2].s) != 0)
+    return -1;
+  if (receive_missing_rcpts(o->in) == 0)
+    tell_id(o->client, WIRE_OPENED, o->m, receive_id(o->in));
+  return 0;
+}
+
 static int begin(struct client *c, struct wire_msg *m, uint64_t number, const char **why)
 {
   static struct texts t; /* bound: 1 KiB a field */
@@ -185,19 +198,10 @@ static int begin(struct client *c, struct wire_msg *m, uint64_t number, const ch
   o->next = c->chain[number % CHAINS];
   c->chain[number % CHAINS] = o;
   c->count++;
-  return 0;
-}
-
-static int rcpt(struct open *o, struct wire_msg *m, const char **why)
-{
-  static struct texts t;
-
-  *why = "RCPT is malformed";
-  if (get_texts(m, 1, 3, &t) != 0 || receive_rcpt(o->in, t.t[0].s, t.t[1].s, t.t[2].s) != 0)
-    return -1;
-  if (receive_missing_rcpts(o->in) == 0)
-    tell_id(o->client, WIRE_OPENED, o->m, receive_id(o->in));
-  return 0;
+  if (m->n == 9)
+    return 0;
+  *why = "BEGIN is malformed";
+  return m->n == 12 ? rcpt(o, m, 9, why) : -1;
 }
 
 static int data(struct open *o, struct wire_msg *m, const char **why)
@@ -242,7 +246,7 @@ static int on_client_message(struct chan *chan, struct wire_msg *m, const char *
     return -1;
   switch (m->type) {
   case WIRE_RCPT:
-    return rcpt(o, m, why);
+    return rcpt(o, m, 1, why);
   case WIRE_DATA:
     return data(o, m, why);
   case WIRE_COMMIT:
@@ -414,6 +418,17 @@ static int on_manager_message(struct chan *c, struct wire_msg *m, const char **w
   }
 }
 
+/* ---- the end: the manager ends first, and what it said until then is written */
+
+static int is_ending;
+
+void clients_stop(void)
+{
+  is_ending = 1;
+  if (!chan_is_open(&manager.chan))
+    program_done();
+}
+
 /* a manager is gone: its numbers mean nothing any more, and the next one knows nothing */
 static void forget_manager(void)
 {
@@ -431,6 +446,8 @@ static void on_manager_closed(struct chan *c, const char *why)
   if (why)
     program_die("queue", why);
   forget_manager();
+  if (is_ending)
+    program_done();
 }
 
 static const struct chan_ops manager_ops = {on_manager_message, on_manager_closed, NULL};

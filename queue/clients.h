@@ -13,5 +13,7 @@ int clients_channel(const char *peer, int fd);
 void clients_news(const struct incoming *in);
 /* at the end of each turn: what the manager is to know */
 void clients_turn(void);
+/* asked to end: program_done() follows when the manager has ended */
+void clients_stop(void);
 
 #endif

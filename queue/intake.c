@@ -50,7 +50,7 @@ static int start(void)
 int main(int argc, char **argv)
 {
   static const struct program p = {
-    .name = "intake", .dir = take_dir, .channel = clients_channel, .start = start};
+    .name = "intake", .dir = take_dir, .channel = clients_channel, .start = start, .stop = clients_stop};
 
   return program_main(&p, argc, argv);
 }

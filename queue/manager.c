@@ -280,6 +280,7 @@ static void after_turn(void)
   take_up();
   spawners_run();
   endings_send();
+  transcript_flush(queue_fd, (uint64_t)time(NULL));
   arm();
 }
 

@@ -51,24 +51,34 @@ static void put_digits(char *out, size_t n, uint64_t v)
   }
 }
 
+static uint16_t some_chance(void)
+{
+  static uint16_t pool[128];
+  static size_t left;
+
+  if (left == 0) {
+    if (getrandom(pool, sizeof pool, GRND_NONBLOCK) != sizeof pool)
+      return (uint16_t)(clock() ^ getpid());
+    left = sizeof pool / sizeof *pool;
+  }
+  return pool[--left];
+}
+
 void store_fresh_id(char id[STORE_ID_LEN + 1])
 {
   static uint64_t last; /* microseconds: never the same twice, also when the clock steps back */
   static unsigned int count, bucket;
   struct timespec now;
   uint64_t us;
-  uint16_t chance = 0;
 
   clock_gettime(CLOCK_REALTIME, &now);
   us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
   last = us > last ? us : last + 1;
   if (count++ % IDS_PER_BUCKET == 0)
     bucket = (bucket + 1) % BUCKETS;
-  if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) < 0)
-    chance = (uint16_t)(now.tv_nsec ^ getpid());
   put_digits(id, 7, last / 1000000);
   put_digits(id + 7, 4, last % 1000000);
-  put_digits(id + 11, 2, chance);
+  put_digits(id + 11, 2, some_chance());
   id[13] = (char)('0' + bucket / 8);
   id[14] = (char)('0' + bucket % 8);
   id[15] = 0;

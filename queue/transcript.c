@@ -20,9 +20,11 @@
 #define PATH 64
 #define SHARED_MAX 4096 /* shared files looked at */
 #define HOUR 3600
+#define PENDING_MAX (256 * 1024)
 
 static int shared = -1; /* the shared file that is written to */
 static uint64_t shared_since, shared_size;
+static stralloc pending; /* for it, not yet written; bound: PENDING_MAX and a record */
 
 static int make_dir(int queue_fd, const char *path)
 {
@@ -113,13 +115,23 @@ static void open_shared(int queue_fd, uint64_t now)
   shared_size = shared >= 0 && fstat(shared, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
+void transcript_flush(int queue_fd, uint64_t now)
 {
+  if (pending.len == 0)
+    return;
   if (shared < 0 || now < shared_since || now >= shared_since + shared_span() ||
       (shared_size >= TRANSCRIPT_ALL_MAX && now > shared_since))
     open_shared(queue_fd, now);
-  if (shared >= 0 && write(shared, record->s, record->len) == (ssize_t)record->len)
-    shared_size += record->len;
+  if (shared >= 0 && write(shared, pending.s, pending.len) == (ssize_t)pending.len)
+    shared_size += pending.len;
+  pending.len = 0;
+}
+
+void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
+{
+  if (pending.len + record->len > PENDING_MAX)
+    transcript_flush(queue_fd, now);
+  stralloc_cat(&pending, record);
 }
 
 void transcript_left(int queue_fd, const char *id)

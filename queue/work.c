@@ -245,6 +245,8 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
 /* nothing was tried: the file stays as it is, and the message waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
+    waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);
   free_work(w);
 }

@@ -132,6 +132,7 @@ static void test_shared(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now + i * 600); /* over eight hours */
+    transcript_flush(queue, now + i * 600);
   }
   for (size_t i = 0; i < 50; i++)
     if (find(id[i]) != 1 || lines < 3)
@@ -165,6 +166,7 @@ static void test_sweep(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now);
+    transcript_flush(queue, now);
     transcript_keep(queue, id[i], &s);
   }
   strcpy(queued, id[1]);
@@ -173,7 +175,8 @@ static void test_sweep(void **state)
   sweep(now + 10);
   assert_int_equal(find(id[0]), 0);
   assert_int_equal(find(id[1]), 1);
-  transcript_keep_last(queue, &s, now); /* its file was cleared: another one */
+  transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now); /* its file was cleared: another one */
   assert_int_equal(find(id[1]), 2);
   queued[0] = 0;
   sweep(now + 10);
