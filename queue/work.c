@@ -293,6 +293,10 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
+  if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0) {
+    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+    return;
+  }
   if (need_report(w) > 0) {
     if (is_in_journal(w) && file_as(w, STORE_NEW, 0, 0) != 0) { /* a report is made from a file */
       keep(w);
@@ -304,8 +308,6 @@ static void settle(struct work *w)
   }
   if (!earliest(w, &next, &hop))
     leave(w, "no recipient is left");
-  else if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0)
-    keep(w);
   else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
@@ -324,7 +326,7 @@ void work_reported(struct work *w, int ok)
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER, 0);
+  wait_again(w, now() + AGAIN_SOON, 0);
 }
 
 void work_remove(struct work *w)

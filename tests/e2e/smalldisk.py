@@ -1,4 +1,4 @@
-"""An instance whose queue lies on a small file system, which can be filled."""
+"""An instance one directory of which lies on a small file system, which can be filled."""
 
 import os
 import subprocess
@@ -7,14 +7,14 @@ from harness import IS_ROOT, Instance, Skip
 
 
 class Small:
-    """An instance whose queue lies on a tmpfs of a few megabytes."""
+    """An instance one directory of which lies on a tmpfs of a few megabytes."""
 
-    def __init__(self, megabytes=4, settings=None, tables=None):
+    def __init__(self, megabytes=4, where="queue", settings=None, **tables):
         if not IS_ROOT:
             raise Skip("only root can mount a small file system")
-        self.i = Instance(settings={"queue-min-free": "0", **(settings or {})}, is_shared=True,
-                          tables={"mailboxes": ["alice alice/"], **(tables or {})})
-        self.queue = self.i.dir + "/queue"
+        tables["mailboxes"] = ["alice alice/"]
+        self.i = Instance(settings={"queue-min-free": "0", **(settings or {})}, tables=tables, is_shared=True)
+        self.queue = self.i.dir + "/" + where
         self.saved = self.i.top + "/saved"
         subprocess.run(["cp", "-a", self.queue, self.saved], check=True)
         st = os.stat(self.queue)

@@ -3,7 +3,8 @@
 import os
 import time
 
-from harness import Client, check, letter, main, test, wait_for
+from harness import Client, check, equal, letter, main, test, wait_for
+from sink import Sink
 from smalldisk import Small
 
 
@@ -72,6 +73,23 @@ def sendmail_full():
         i.start()
         time.sleep(1.5)
         check(not any(b"Subject: dropped" in m for m in i.mail("alice")), "half a message was delivered")
+
+
+@test("a full disk where peer memory lies: what is learned is lost, mail goes out; cut short: the same")
+def memory_full():
+    sink = Sink([("EHLO .*", "502 what?")])
+    with Small(where="state", access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route]) as small:
+        i = small.i
+        small.fill()
+        for _ in range(2):
+            i.wait_event("delivered", id=i.send("", "x@peer.example"))
+        for name in "peers", "offers":
+            os.truncate(small.queue + "/" + name, 0)
+        small.fill()
+        for _ in range(2):
+            i.wait_event("delivered", id=i.send("", "x@peer.example"))
+        equal(len(sink.messages), 4)
+        equal(i.find_events("attempt_died") + i.find_events("died"), [])
 
 
 if __name__ == "__main__":

@@ -285,8 +285,8 @@ def torn_file():
 @test("a full disk: what cannot be filed waits in the journal, is tried again, and filed when there is room")
 def full_disk():
     sink = Sink([("RCPT*", "hang")])
-    with Small(settings={"timeout-rcpt": "1s"}, tables={"access": ["client:127.0.0.0/8 relay"],
-               "routes": ["busy.example " + sink.route], "retry": ["* every 1s life 1d"]}) as small:
+    with Small(settings={"timeout-rcpt": "1s"}, access=["client:127.0.0.0/8 relay"],
+               routes=["busy.example " + sink.route], retry=["* every 1s life 1d"]) as small:
         i = small.i
         number = i.send("", "x@busy.example")
         wait_for("the attempt hangs", lambda: any("RCPT" in c for c in sink.commands))
