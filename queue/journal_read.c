@@ -66,9 +66,12 @@ static void on_record(void *arg, const struct journal_record *rec, size_t at)
     memcpy(f.id, rec->id, sizeof f.id);
     if (!flights_add(live, &f))
       g->failed = 1;
-  } else if ((old = flights_find(live, rec->id))) {
-    flights_drop(live, old);
+    return;
   }
+  if ((old = flights_find(live, rec->id)))
+    flights_drop(live, old);
+  if (rec->type == JOURNAL_DONE && g->r->done)
+    g->r->done(rec->id);
 }
 
 static void on_lost(void *arg, size_t from, size_t to)

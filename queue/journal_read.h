@@ -28,6 +28,8 @@ struct journal_replay {
   /* bytes that were durable and are no record any more; may be NULL */
   void (*lost)(unsigned int segment, const struct journal_segment *head, size_t from,
                const char *bytes, size_t len);
+  /* a message that a D ends; may be NULL */
+  void (*done)(const char *id);
 };
 
 /* reads all segments, oldest first. 0; -1 with errno when one could not be read (the others

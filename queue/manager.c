@@ -99,6 +99,21 @@ static int is_twin(const struct store_name *n)
   return h != WAITING_NONE;
 }
 
+/* the journal says that it is done with, and a power cut brought its file back, whole or torn */
+static void clear_leftover(const char *id)
+{
+  uint32_t h = waiting_find(id);
+  struct store_name file;
+
+  if (h == WAITING_NONE)
+    return;
+  waiting_name(h, &file);
+  if (store_unlink(queue_fd, &file) != 0)
+    return;
+  log_swept(id, "done with, says the journal");
+  waiting_drop(h);
+}
+
 static int take_flight(const struct store_name *n)
 {
   if (is_twin(n))
@@ -115,7 +130,7 @@ static void replay(struct loop_timer *t)
 {
   struct wire_out o;
 
-  if (flight_replay(queue_fd, take_flight) != 0) {
+  if (flight_replay(queue_fd, take_flight, NULL) != 0) {
     log_failed("queue", "journal", "cannot be read whole; read again soon");
     loop_timer_in(t, REPLAY_AGAIN_MS);
     return;
@@ -360,7 +375,7 @@ static int start(void)
   replay_timer.fire = replay;
   refile_timer.fire = on_timer;
   scan();
-  flight_replay(queue_fd, is_twin); /* the others the intake will tell */
+  flight_replay(queue_fd, is_twin, clear_leftover); /* what is no file the intake will tell */
   if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
     return -1;
   if (flush_start(queue_fd, endings_filed) != 0)

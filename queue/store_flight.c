@@ -326,9 +326,10 @@ int flight_committed(const struct flight *f)
   return flights_add(&known, f) ? 0 : -1;
 }
 
-int flight_replay(int queue_fd, int (*found)(const struct store_name *n))
+int flight_replay(int queue_fd, int (*found)(const struct store_name *n),
+                  void (*done)(const char *id))
 {
-  struct journal_replay r = {.lost = NULL};
+  struct journal_replay r = {.done = done};
   int result = journal_replay(queue_fd, &r);
   uint32_t at = 0;
   struct flight *f;

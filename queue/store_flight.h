@@ -35,8 +35,10 @@ void flight_keep(const struct flight_keeper *k);
 /* the intake committed a message. 0; 1: it was known; -1 (ENOMEM) */
 int flight_committed(const struct flight *f);
 /* reads the journal; found() is called for each message that was not known, with the name it
- * has there, and says whether it is to be known from now on. 0, or -1: not all could be read */
-int flight_replay(int queue_fd, int (*found)(const struct store_name *n));
+ * has there, and says whether it is to be known from now on; done(), if not NULL, for each that
+ * a D ends. 0, or -1: not all could be read */
+int flight_replay(int queue_fd, int (*found)(const struct store_name *n),
+                  void (*done)(const char *id));
 /* a message is in both forms. 1: its file is whole, and is the message; 0: it is torn, and was
  * cleared away; -1: it cannot be read now */
 int flight_twin(int queue_fd, const struct store_name *file);

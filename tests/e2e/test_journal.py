@@ -282,6 +282,30 @@ def torn_file():
     check(not os.listdir(i.dir + "/queue/corrupt"), "files in queue/corrupt")
 
 
+@test("a file that a power cut brought back after its end: the journal's word counts, whole or torn")
+def leftover():
+    i, sink = hanging()
+    numbers = [i.send("a@client.example", "x@busy.example", letter("n%d" % n)) for n in range(2)]
+    i.stop()
+    with open(segments(i)[0], "rb") as f:
+        data = f.read()
+    for number, part in zip(numbers, (1, 2)):
+        i.cli("queue", "remove", number, ok=True)
+        at = data.index(b"hljM", data.index(number.encode()) - 16)
+        size = int.from_bytes(data[at + 4:at + 8], "little")
+        path = "%s/queue/new/%s/%s" % (i.dir, number[-2:], number)
+        with open(path, "wb") as f:
+            f.write(data[at + 48:at + 48 + size // part])
+        os.chown(path, i.user.pw_uid, i.user.pw_gid)
+    get_quiet(sink)
+    i.start()
+    for number in numbers:
+        i.wait_event("swept", file=number)
+    equal(i.queue(), [])
+    equal(len(sink.messages), 0)
+    check(not os.listdir(i.dir + "/queue/corrupt"), "files in queue/corrupt")
+
+
 @test("a full disk: what cannot be filed waits in the journal, is tried again, and filed when there is room")
 def full_disk():
     sink = Sink([("RCPT*", "hang")])

@@ -298,6 +298,14 @@ static int on_found(const struct store_name *n)
   return answer;
 }
 
+static int dones;
+
+static void on_done(const char *id)
+{
+  (void)id;
+  dones++;
+}
+
 /* a replay tells of what is new only; what it is told to forget, it tells again */
 static void test_replay(void **state)
 {
@@ -312,14 +320,18 @@ static void test_replay(void **state)
   ring_write(&m, 1);
   for (answer = 0; answer < 2; answer++) {
     sightings = 0;
-    assert_int_equal(flight_replay(queue, on_found), 0);
+    assert_int_equal(flight_replay(queue, on_found, on_done), 0);
     assert_int_equal(sightings, 1);
     assert_string_equal(seen[0].id, m.id);
     assert_int_equal(seen[0].state, STORE_FLIGHT);
   }
   sightings = 0;
-  assert_int_equal(flight_replay(queue, on_found), 0);
+  assert_int_equal(dones, 0); /* it is not written yet */
+  ring_note(JOURNAL_DONE, done.id, 1);
+  ring_turn();
+  assert_int_equal(flight_replay(queue, on_found, on_done), 0);
   assert_int_equal(sightings, 0);
+  assert_int_equal(dones, 1);
   check_envelope(&known, 'T', 'T');
 }
 
