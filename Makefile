@@ -28,7 +28,7 @@ LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lss
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
                 verdict instance address hello access verbs content header retry peerwords localuser confine json tls eightbit)
-MESSAGE_SRC  := queue/envelope.c queue/history.c queue/dialogue.c
+MESSAGE_SRC  := queue/envelope.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)

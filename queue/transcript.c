@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/settings.h"
+#include "queue/halfline.h"
 #include "queue/store.h"
 
 #define BUCKETS 64
@@ -78,16 +79,6 @@ static off_t forget_older(int fd, off_t size)
   return end;
 }
 
-/* a kill may have left half a line: what follows begins on one of its own. The end, or -1 */
-static off_t end_line(int fd, off_t end)
-{
-  char last = '\n';
-
-  if (end > 0 && (pread(fd, &last, 1, end - 1) != 1 || (last != '\n' && pwrite(fd, "\n", 1, end) != 1)))
-    return -1;
-  return last == '\n' ? end : end + 1;
-}
-
 void transcript_keep(int queue_fd, const char *id, const stralloc *record)
 {
   char path[PATH];
@@ -105,7 +96,7 @@ void transcript_keep(int queue_fd, const char *id, const stralloc *record)
     end = st.st_size;
   if (end > 0 && end + (off_t)record->len > TRANSCRIPT_OWN_MAX)
     end = end > TRANSCRIPT_OWN_MAX / 2 ? forget_older(fd, end) : end;
-  end = end_line(fd, end);
+  end = halfline_end(fd, end);
   if (end >= 0 && pwrite(fd, record->s, record->len, end) != (ssize_t)record->len &&
       ftruncate(fd, end) != 0)
     unlinkat(queue_fd, path, 0);
@@ -133,7 +124,7 @@ static void open_shared(int queue_fd, uint64_t now)
   shared_since = now;
   if (shared < 0)
     return;
-  shared_size = fstat(shared, &st) == 0 && S_ISREG(st.st_mode) ? end_line(shared, st.st_size) : -1;
+  shared_size = fstat(shared, &st) == 0 && S_ISREG(st.st_mode) ? halfline_end(shared, st.st_size) : -1;
   if (shared_size >= 0)
     return;
   close(shared);
