@@ -169,8 +169,11 @@ static const struct {
   {RUNG_MAIL, SAW_CLOSE, 0, 0, "D3", DO_NEXT, FINAL_DEFER},
   {RUNG_RCPT, SAW_REPLY, 550, 0, "D5", DO_RECIPIENT, FINAL_DEFER},
   {RUNG_RCPT, SAW_REPLY, 450, IF_ACCEPTED, "D4", DO_RECIPIENT, FINAL_DEFER},
-  {RUNG_RCPT, SAW_REPLY, 452, IF_ACCEPTED, "X26", DO_AGAIN, FINAL_DEFER},
-  {RUNG_RCPT, SAW_REPLY, 452, 0, "D4", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 452, IF_ACCEPTED | IF_TOO_MANY, "X26", DO_AGAIN, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 552, IF_ACCEPTED | IF_TOO_MANY, "X26", DO_AGAIN, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 452, IF_TOO_MANY, "D4", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 452, IF_ACCEPTED, "D4", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 552, IF_ACCEPTED, "D5", DO_RECIPIENT, FINAL_DEFER},
   {RUNG_RCPT, SAW_REPLY, 421, IF_ACCEPTED, "D7", DO_NEXT, FINAL_DEFER},
   {RUNG_DATA, SAW_REPLY, 354, 0, "D8", DO_GO_ON, FINAL_DEFER},
   {RUNG_DATA, SAW_REPLY, 554, 0, "D8", DO_SENDER, FINAL_DEFER},
@@ -208,7 +211,7 @@ static void test_complete(void **state)
   for (int rung = 0; rung < RUNG_COUNT; rung++)
     for (int saw = 0; saw < SAW_COUNT; saw++)
       for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
-        for (uint64_t f = 0; f < 1ULL << 34; f = f < 64 ? f + 1 : f * 3 + 1) {
+        for (uint64_t f = 0; f < 1ULL << 40; f = f < 64 ? f + 1 : f * 3 + 1) {
           const struct ladder_row *r =
             ladder_find((enum ladder_rung)rung, (enum saw)saw, codes[c], f);
           if (r->rung != (enum ladder_rung)rung)
