@@ -444,7 +444,8 @@ static void forget_helo(struct session *s)
 /* a greeting was accepted: the peer speaks SMTP and takes ours */
 static void forget_refusals(struct session *s)
 {
-  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT};
+  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT,
+                                          FACT_HELO_FAILED};
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     client_unlearn(s, facts[i], "H1");
@@ -611,6 +612,8 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
     s->facts |= IF_HUNG;
   if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
+  if (peers_holds(&s->card, FACT_HELO_FAILED, a->now))
+    s->facts |= IF_HELO_FAILED;
   if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);

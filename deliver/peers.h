@@ -50,7 +50,8 @@
   X(UNREACHABLE, "unreachable", 600, 600, "no route to it: tried after others") \
   X(DOT_HANG, "dot-hang", 86400, 86400, "did not answer the end of a message in time") \
   X(SOFT_HIT, "soft-hit", 86400, 86400, "could not serve us just then; how often in a row") \
-  X(PROTOCOL_HIT, "protocol-hit", 86400, 86400, "said what is no SMTP; how often")
+  X(PROTOCOL_HIT, "protocol-hit", 86400, 86400, "said what is no SMTP; how often") \
+  X(HELO_FAILED, "helo-failed", 86400, 86400, "put off HELO, said first, or did not answer it")
 
 enum peers_fact {
   FACT_NONE,
