@@ -67,6 +67,7 @@ struct attempt {
   unsigned int addresses, sessions; /* tried so far */
   int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
   int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
+  uint64_t tried_at;                /* when it was last tried before, by its history; 0: not known */
   char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
   struct spoken spoken;             /* what was said to the peers and by them */
   int is_probe;                     /* the ladder is climbed, no mail is sent */

@@ -457,7 +457,7 @@ static void prove_greeting(struct session *s)
   if (s->greeting_row)
     memcpy(s->lesson, s->greeting_text, sizeof s->lesson);
   if (s->greeting_row)
-    client_learn(s, s->greeting_row->learn, s->greeting_row, s->greeting_code);
+    starttls_learn(s, s->greeting_row, s->greeting_code);
   s->greeting_row = NULL;
 }
 
@@ -500,7 +500,8 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
   if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
-  if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
+  if ((s->greeting == RUNG_EHLO || (s->greeting == RUNG_NAME && !s->is_helo)) &&
+      rung != RUNG_HELO && rung != RUNG_RSET)
     forget_helo(s); /* EHLO works */
   forget_refusals(s);
   prove_greeting(s);

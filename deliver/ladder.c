@@ -124,6 +124,7 @@ static const struct ladder_row rows[] = {
    .final = FINAL_GREET, .learn = FACT_LITERAL_NAME, .note = FACT_NAME_REFUSED),
   ROW("H6", HELO, REPLY, "5..", DO_NAME, .when = IF_NAME, .unless = IF_LITERAL,
    .final = FINAL_GREET, .learn = FACT_LITERAL_NAME, .note = FACT_NAME_REFUSED),
+  ROW("T12", HELO, REPLY, "503", DO_RSET, .when = IF_TLS, .unless = IF_OVER, .final = FINAL_GREET),
   ROW("H4", HELO, REPLY, "503", DO_RSET, .unless = IF_OVER, .final = FINAL_GREET,
    .learn = FACT_NEEDS_RSET),
   ROW("H4", HELO, REPLY, "5..", DO_RSET, .when = IF_EHLO_50X, .unless = IF_OVER,
@@ -187,6 +188,7 @@ static const struct ladder_row rows[] = {
 
   /* ---- STARTTLS */
   ROW("T9", STARTTLS, REPLY, "220", DO_HANDSHAKE),
+  ROW("E8", STARTTLS, REPLY, "421", DO_NEXT, .when = IF_UNASKED, .note = FACT_SOFT_HIT),
   ROW("T3", STARTTLS, REPLY, "4..", DO_NEXT, .when = IF_NO_CLEAR, .note = FACT_STARTTLS_4YZ,
    .status = "4.7.4"),
   ROW("T3", STARTTLS, REPLY, "421", DO_CLEAR, .note = FACT_STARTTLS_4YZ),
