@@ -241,6 +241,9 @@ static void learned_sentence(char *out, const struct story_line *l)
   else if (strcmp(what, HISTORY_LEARNED) == 0)
     snprintf(out, SENTENCE, "remembered about %s until %s: %s (%s)", peer, time_text(until_of(l)),
              help_of(fact), fact);
+  else if (strcmp(what, HISTORY_UNKEPT) == 0)
+    snprintf(out, SENTENCE, "seen at %s, but it could not be remembered: %s (%s)", peer,
+             help_of(fact), fact);
   else if (plan_of(fact))
     snprintf(out, SENTENCE, "known of %s: %s (%s)", peer, help_of(fact), fact);
 }
