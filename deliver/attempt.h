@@ -95,6 +95,9 @@ struct target {
   uint32_t off;       /* without these verbs, */
   enum ladder_rung greeting; /* greeted so, */
   uint64_t facts;     /* of enum ladder_fact: why */
+  const struct ladder_row *row; /* to be learned if that works; NULL: nothing */
+  uint16_t code;
+  char text[PEERS_TEXT];
 };
 
 /* runs it to the end; the exit code of its process */

@@ -592,7 +592,10 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->facts = 0;
   s->connections = t->connections;
   s->reached = RUNG_COUNT;
-  s->greeting_row = s->mail_row = NULL;
+  s->greeting_row = NULL;
+  s->mail_row = t->row;
+  s->mail_code = t->code;
+  memcpy(s->mail_text, t->text, sizeof s->mail_text);
   s->noted = FACT_NONE;
   s->status[0] = 0;
   s->text.len = 0;
