@@ -74,6 +74,7 @@ help:
 	@echo 'make            set up what is missing, build everything into $(BUILD)/bin and $(BUILD)/libexec'
 	@echo 'make demo       build, send real mail through an instance on 127.0.0.1, show what happened'
 	@echo 'make check      build, run all tests; a line a test, and a summary'
+	@echo 'make crash      programs killed, calls failing, power cut at every place: an hour or two'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
@@ -93,7 +94,7 @@ check: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run all $(BUILD)
 
-unit e2e peers: setup-tests
+unit e2e peers crash: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run $@ $(BUILD)
 
@@ -226,4 +227,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
