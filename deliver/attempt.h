@@ -70,7 +70,7 @@ struct attempt {
   uint64_t tried_at;                /* when it was last tried before, by its history; 0: not known */
   char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
   struct spoken spoken;             /* what was said to the peers and by them */
-  int is_probe;                     /* the ladder is climbed, no mail is sent */
+  int is_probe;                     /* the ladder is climbed, up to RCPT when there are recipients */
   /* signed 8-bit mail (LADDER.md X14) */
   struct eightbit_case eight;
   size_t others;                  /* addresses that come after the one being tried */

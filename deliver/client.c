@@ -506,7 +506,7 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
   forget_refusals(s);
   prove_greeting(s);
   s->reached = rung;
-  if (s->attempt->is_probe)
+  if (s->attempt->is_probe && s->attempt->n == 0)
     return &probed;
   tell_greeting(s, how);
   starttls_settle(s);
