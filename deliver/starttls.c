@@ -15,22 +15,25 @@
 #define SOON 5000        /* ms in which a reply that has begun should end */
 #define SEEN_AGAIN 86400 /* seconds after which a handshake is news again */
 
-/* facts that say TLS, or what leads to it, did not work */
+/* facts that say TLS did not work, or what leads to it */
 static const enum peers_fact failures[] = {FACT_TLS_MISSING, FACT_TLS_BROKEN, FACT_NO_STARTTLS,
                                            FACT_STARTTLS_4YZ, FACT_EHLO_DROP, FACT_EHLO_HANG,
                                            FACT_EHLO_4YZ};
+#define OF_TLS 4 /* of them are about TLS itself */
+#define FAILURES (sizeof failures / sizeof *failures)
 
 static int holds(const struct session *s, enum peers_fact f)
 {
   return peers_holds(&s->card, f, s->attempt->now);
 }
 
-/* how long ago it first failed, of what is still in force; 0 when nothing did */
-static uint64_t failed_for(const struct session *s)
+/* how long ago it first failed, in one of the first `kinds` ways, of what is still in force; 0 when
+ * nothing did */
+static uint64_t failed_for(const struct session *s, size_t kinds)
 {
   uint64_t longest = 0, now = s->attempt->now;
 
-  for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+  for (size_t i = 0; i < kinds; i++) {
     const struct peers_note *n = peers_note(&s->card, failures[i]);
     struct peers_evidence first;
     uint64_t since;
@@ -48,14 +51,21 @@ static uint64_t failed_for(const struct session *s)
  * believed, a second one, ten minutes after the first, is */
 static int is_doubted(const struct session *s)
 {
-  return holds(s, FACT_TLS_SEEN) && failed_for(s) < PROOF_APART;
+  return holds(s, FACT_TLS_SEEN) && failed_for(s, FAILURES) < PROOF_APART;
+}
+
+/* the same once it was greeted: where EHLO works, that it once did not proves nothing about TLS */
+static int is_doubted_now(const struct session *s)
+{
+  return holds(s, FACT_TLS_SEEN) &&
+         failed_for(s, s->facts & IF_HELO ? FAILURES : OF_TLS) < PROOF_APART;
 }
 
 /* the message has met the failure before: it was tried after that was first seen, and deferred for
  * it, or for another failure */
 static int was_deferred(const struct session *s)
 {
-  uint64_t ago = failed_for(s), tried = s->attempt->tried_at;
+  uint64_t ago = failed_for(s, FAILURES), tried = s->attempt->tried_at;
 
   return ago > 0 && tried > 0 && s->attempt->now - ago <= tried;
 }
@@ -223,7 +233,7 @@ void starttls_learn(struct session *s, const struct ladder_row *row, uint16_t co
   enum peers_fact f = row->learn;
   int is_downgrade = f == FACT_HELO_ONLY || f == FACT_NEEDS_RSET || f == FACT_NO_STARTTLS;
 
-  client_learn(s, is_downgrade && is_wanted(s) && is_doubted(s) ? FACT_TLS_MISSING : f, row, code);
+  client_learn(s, is_downgrade && is_wanted(s) && is_doubted_now(s) ? FACT_TLS_MISSING : f, row, code);
 }
 
 void starttls_settle(struct session *s)
@@ -244,6 +254,6 @@ void starttls_settle(struct session *s)
     return;
   ip_port_format(address, &s->target->ip, s->target->port);
   log_downgraded(s->attempt->given->id, s->target->host, address);
-  if (!is_doubted(s))
+  if (!is_doubted_now(s))
     client_unlearn(s, FACT_TLS_SEEN, "T2");
 }
