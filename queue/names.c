@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "queue/store.h"
+#include "queue/store_flight.h"
 #include "queue/waiting.h"
 
 #define AGAIN_MS 5000
@@ -14,9 +15,9 @@
 
 static int queue_fd = -1;
 static const struct names_keeper *keeper;
-static uint64_t todo[STORE_STATES]; /* a bit per directory */
+static uint64_t todo[STORE_DIRS]; /* a bit per directory */
 static uint32_t failed;             /* states of which some directory could not be read */
-static int is_busy;
+static enum { AT_REST, READING, WAKING } step;
 static uint32_t woken;              /* handles up to here */
 static uint32_t names;              /* in this turn */
 static struct loop_timer again;
@@ -36,21 +37,23 @@ void names_open(int fd, const struct names_keeper *k)
 
 void names_read(uint32_t states)
 {
-  for (int s = 0; s < STORE_STATES; s++)
+  for (int s = 0; s < STORE_DIRS; s++)
     if (states & 1U << s) {
       todo[s] = UINT64_MAX;
       failed &= ~(1U << s);
     }
-  is_busy = 1;
-  woken = 0;
+  step = READING;
 }
 
 static int found(void *arg, const struct store_name *n)
 {
-  uint32_t h = waiting_add_asleep(n);
+  uint32_t h;
 
   (void)arg;
   names++;
+  if (flight_is_known(queue_fd, n->id))
+    return 0; /* we know of it, or it is done with and its file goes when the journal knows that */
+  h = waiting_add_asleep(n);
   if (h == WAITING_NONE)
     log_failed("queue", n->id, "out of memory; the message waits for the next start");
   else if (waiting_at(h)->is_asleep)
@@ -62,8 +65,8 @@ static int found(void *arg, const struct store_name *n)
 static int read_some(void)
 {
   names = 0;
-  for (int s = 0; s < STORE_STATES; s++)
-    for (unsigned int b = 0; todo[s] && b < STORE_DIRS; b++) {
+  for (int s = 0; s < STORE_DIRS; s++)
+    for (unsigned int b = 0; todo[s] && b < STORE_BUCKETS; b++) {
       if (!(todo[s] & (uint64_t)1 << b))
         continue;
       if (names >= AT_ONCE)
@@ -84,16 +87,25 @@ static int wake_some(void)
   return woken < waiting_slots();
 }
 
-int names_turn(void)
+static void end_reading(void)
 {
-  if (!is_busy || read_some() || wake_some())
-    return is_busy;
-  is_busy = 0;
-  for (int s = 0; s < STORE_STATES; s++)
+  for (int s = 0; s < STORE_DIRS; s++)
     if (failed & 1U << s)
       log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
   if (failed)
     loop_timer_in(&again, AGAIN_MS);
+  step = WAKING;
+  woken = 0;
   keeper->read();
-  return is_busy;
+}
+
+int names_turn(void)
+{
+  if (step == READING && !read_some())
+    end_reading();
+  else if (step == WAKING && !wake_some()) {
+    step = AT_REST;
+    keeper->awake();
+  }
+  return step != AT_REST;
 }

@@ -19,11 +19,12 @@
 
 static char dir[64];
 static int queue;
-static unsigned int woken, reads;
+static unsigned int woken, reads, awakes;
 
 static void wake(uint32_t h)
 {
-  assert_int_equal(reads, 0);
+  assert_int_equal(reads, 1);
+  assert_int_equal(awakes, 0);
   waiting_until(h, waiting_at(h)->next);
   woken++;
 }
@@ -33,13 +34,18 @@ static void on_read(void)
   reads++;
 }
 
-static const struct names_keeper keeper = {wake, on_read};
+static void on_awake(void)
+{
+  awakes++;
+}
+
+static const struct names_keeper keeper = {on_read, wake, on_awake};
 
 /* message number k of cur, due at 100 + k */
 static void name_of(unsigned int k, struct store_name *n)
 {
   memset(n, 0, sizeof *n);
-  snprintf(n->id, sizeof n->id, "1ng4t%08u%02o", k, k % STORE_DIRS);
+  snprintf(n->id, sizeof n->id, "1ng4t%08u%02o", k, k % STORE_BUCKETS);
   n->state = STORE_CUR;
   n->next = 100 + k;
   n->hop = 7;
@@ -64,7 +70,7 @@ static int set_up(void **state)
   strcpy(dir, "/tmp/heloise-names-XXXXXX");
   if (!mkdtemp(dir) || (queue = open(dir, O_RDONLY | O_DIRECTORY)) < 0 || store_make(queue) != 0)
     return -1;
-  woken = reads = 0;
+  woken = reads = awakes = 0;
   names_open(queue, &keeper);
   return 0;
 }
@@ -88,12 +94,14 @@ static void read_all(void)
     ;
 }
 
-static void test_an_empty_queue_takes_one_turn(void **state)
+static void test_an_empty_queue_takes_two_turns(void **state)
 {
   (void)state;
   names_read(NAMES_ALL);
-  assert_int_equal(names_turn(), 0);
+  assert_int_equal(names_turn(), 1);
   assert_int_equal(reads, 1);
+  assert_int_equal(names_turn(), 0);
+  assert_int_equal(awakes, 1);
   assert_int_equal(names_turn(), 0);
   assert_int_equal(reads, 1);
 }
@@ -117,6 +125,7 @@ static void test_many_take_turns(void **state)
     turns++;
   assert_true(turns >= 4);
   assert_int_equal(reads, 1);
+  assert_int_equal(awakes, 1);
   assert_int_equal(woken, MANY);
   assert_int_equal(waiting_count(), MANY);
   name_of(0, &n);
@@ -153,7 +162,7 @@ static void test_what_cannot_be_read_is_read_again(void **state)
   assert_int_equal(reads, 1);
   assert_int_equal(woken, 1);
   assert_int_equal(renameat(queue, "away", queue, "cur/01"), 0);
-  reads = 0;
+  reads = awakes = 0;
   names_read(1U << STORE_CUR);
   read_all();
   assert_int_equal(woken, 2);
@@ -162,7 +171,7 @@ static void test_what_cannot_be_read_is_read_again(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(test_an_empty_queue_takes_one_turn, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(test_an_empty_queue_takes_two_turns, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_many_take_turns, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_what_is_known_stays_as_it_is, set_up, tear_down),
     cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_read_again, set_up, tear_down),
