@@ -17,6 +17,7 @@
 #include "common/instance.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/owed.h"
 
 #define AT_ONCE 10
 
@@ -43,7 +44,7 @@ static void start_next(void);
 
 static void over(struct report *r, int ok)
 {
-  work_reported(r->work, ok);
+  owed_paid(r->work, ok);
   free(r);
 }
 
@@ -160,7 +161,7 @@ void reports_start(struct work *w)
   struct report *r = calloc(1, sizeof *r);
 
   if (!r) {
-    work_reported(w, 0);
+    owed_paid(w, 0);
     return;
   }
   r->work = w;

@@ -7,7 +7,7 @@
 
 /* what bounces need: the channel to the intake, the queue directory, and the compiled tables */
 void reports_open(struct chan *intake, int queue_fd);
-/* starts a report for w; work_reported() follows. */
+/* starts a report for w; owed_paid() follows. */
 void reports_start(struct work *w);
 
 #endif

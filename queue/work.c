@@ -24,7 +24,7 @@
 #include "queue/due.h"
 #include "queue/flush.h"
 #include "queue/history.h"
-#include "queue/reports.h"
+#include "queue/owed.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
@@ -99,11 +99,9 @@ void work_mark(struct work *w, size_t i)
   w->is_unmarked |= w->e.rcpt[i].status != RCPT_TODO;
 }
 
-static void settle(struct work *w);
-
 static void on_again(struct loop_timer *t)
 {
-  settle((struct work *)((char *)t - offsetof(struct work, again)));
+  work_settle((struct work *)((char *)t - offsetof(struct work, again)));
 }
 
 /* keeps the message in memory: it must not be read again before the disk knows what is done, or
@@ -182,6 +180,16 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   free_work(w);
 }
 
+/* how many recipients are not finished for good */
+static size_t unfinished(const struct work *w)
+{
+  size_t n = 0;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
+  return n;
+}
+
 /* nothing was tried: the file stays as it is, and the message waits for room */
 static void park(struct work *w)
 {
@@ -189,41 +197,11 @@ static void park(struct work *w)
   free_work(w);
 }
 
-/* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
-static int wants_failure(const struct envelope_rcpt *r)
+void work_settle(struct work *w)
 {
-  return *r->notify == 0 || strstr(r->notify, "FAILURE");
-}
-
-/* closes failed recipients that nobody will be told of; returns how many need a report */
-static size_t need_report(struct work *w)
-{
-  size_t n = 0;
-
-  for (size_t i = 0; i < w->e.nrcpt; i++) {
-    struct envelope_rcpt *r = &w->e.rcpt[i];
-    const char *why = NULL;
-    if (r->status != RCPT_FAILED)
-      continue;
-    if (w->e.flags & ENVELOPE_DOUBLE)
-      why = "a report about a report failed";
-    else if (!wants_failure(r))
-      why = "its sender asked for no failure report";
-    if (!why) {
-      n++;
-      continue;
-    }
-    log_dropped(w->name.id, r->address, why);
-    r->status = RCPT_BOUNCED;
-    work_mark(w, i);
-  }
-  return n;
-}
-
-static void settle(struct work *w)
-{
-  uint64_t next;
+  uint64_t next, owed;
   uint32_t hop;
+  int todo;
 
   if (w->jobs > 0 || w->is_reporting)
     return;
@@ -231,40 +209,28 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
-  if (need_report(w) > 0) {
-    w->is_reporting = 1;
-    reports_start(w);
+  if (w->is_unmarked && unfinished(w) > 0 && mark_again(w) != 0) {
+    keep(w); /* reports are made from what stands in the file */
     return;
   }
-  if (!earliest(w, &next, &hop))
+  if (owed_pay(w))
+    return;
+  todo = earliest(w, &next, &hop);
+  owed = owed_next(w);
+  if (!todo && owed == OWED_NOTHING)
     leave(w, "no recipient is left");
-  else if (w->is_unmarked && mark_again(w) != 0)
-    keep(w);
+  else if (owed < next)
+    wait_again(w, owed, hop);
   else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
     wait_again(w, next, hop);
 }
 
-void work_reported(struct work *w, int ok)
-{
-  w->is_reporting = 0;
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    if (ok && w->e.rcpt[i].status == RCPT_FAILED) {
-      w->e.rcpt[i].status = RCPT_BOUNCED;
-      work_mark(w, i);
-    }
-  if (ok || w->is_removed) {
-    settle(w);
-    return;
-  }
-  wait_again(w, now() + AGAIN_LATER, 0);
-}
-
 void work_remove(struct work *w)
 {
   w->is_removed = 1;
-  settle(w);
+  work_settle(w);
 }
 
 /* ---- results */
@@ -294,16 +260,6 @@ void work_noted(struct job *j, const char *const field[5])
 {
   if (j->steps++ < JOB_STEPS_MAX)
     story(j, 'l', field, 5);
-}
-
-/* how many recipients are not finished for good */
-static size_t unfinished(const struct work *w)
-{
-  size_t n = 0;
-
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
-  return n;
 }
 
 static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
@@ -430,7 +386,7 @@ void work_finished(struct job *j, const char *why, int charged)
   keep_spoken(j);
   w->jobs--;
   work_free_job(j);
-  settle(w);
+  work_settle(w);
 }
 
 /* ---- taken up */
@@ -506,6 +462,6 @@ int work_begin(uint32_t handle)
       return 0;
     }
   }
-  settle(w);
+  work_settle(w);
   return 0;
 }

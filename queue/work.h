@@ -32,6 +32,7 @@ struct work {
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_hurried, is_removed, is_reporting;
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
+  uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
   int is_gone;         /* its file is unlinked: the last recipient was delivered */
@@ -92,7 +93,7 @@ void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);
 void work_free_job(struct job *j);
-/* from reports.c: the failure report is queued, or must be tried again later */
-void work_reported(struct work *w, int ok);
+/* nothing is under way any more: the message leaves, waits again, or a report is started */
+void work_settle(struct work *w);
 
 #endif
