@@ -7,6 +7,7 @@
  *   l EPOCH TRY MEMORY PEER FACT UNTIL EVIDENCE what is remembered of a peer (deliver/peers.h):
  *                                             learned in this attempt, unlearned, or known before
  *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
+ *   r EPOCH TRY ACTION                        the sender was told: delayed
  *
  * Fields are separated by tabs; hostile bytes are escaped as in the log. */
 #ifndef QUEUE_HISTORY_H
@@ -25,7 +26,7 @@
 #define HISTORY_KNOWN "known"
 
 struct history_line {
-  char kind; /* s, l or o */
+  char kind; /* s, l, o or r */
   uint64_t time;
   unsigned int attempt;
   size_t n; /* of field */

@@ -1,4 +1,4 @@
-/* owed.h - what the sender of a message is owed: a report of those who failed */
+/* owed.h - what the sender of a message is owed: reports, and the warning that it is late */
 #ifndef QUEUE_OWED_H
 #define QUEUE_OWED_H
 

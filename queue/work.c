@@ -164,7 +164,7 @@ static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
   return todo > 0;
 }
 
-static void wait_again(struct work *w, uint64_t next, uint32_t hop)
+static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
@@ -176,17 +176,18 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   else
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
+  waiting_at(w->handle)->is_owed = is_owed != 0;
   waiting_until(w->handle, due);
   free_work(w);
 }
 
-/* how many recipients are not finished for good */
+/* how many recipients are not finished for good: to be tried, or reported */
 static size_t unfinished(const struct work *w)
 {
   size_t n = 0;
 
   for (size_t i = 0; i < w->e.nrcpt; i++)
-    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
+    n += !envelope_is_closed(w->e.rcpt[i].status);
   return n;
 }
 
@@ -220,11 +221,11 @@ void work_settle(struct work *w)
   if (!todo && owed == OWED_NOTHING)
     leave(w, "no recipient is left");
   else if (owed < next)
-    wait_again(w, owed, hop);
+    wait_again(w, owed, hop, 1);
   else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
-    wait_again(w, next, hop);
+    wait_again(w, next, hop, 0);
 }
 
 void work_remove(struct work *w)
@@ -264,7 +265,9 @@ void work_noted(struct job *j, const char *const field[5])
 
 static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
 {
-  r->status = RCPT_DONE;
+  const struct envelope *e = &j->work->e;
+
+  r->status = notify_taken(e, (size_t)(r - e->rcpt), res->how);
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
@@ -353,7 +356,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
                             .tries = w->e.rcpt[rcpt].attempts + 1,
                             .has_null_sender = !*w->e.sender,
                             .is_local = j->to->spawner == WORK_LOCAL};
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0};
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING};
   struct retry schedule;
   char expired[300];
 
@@ -420,7 +423,7 @@ int work_begin(uint32_t handle)
   struct waiting *rec = waiting_at(handle);
   struct work *w;
 
-  if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
+  if (rec->hop != 0 && !rec->is_hurried && !rec->is_owed && spawners_is_crowded(rec->hop)) {
     spawners_park(rec->hop, handle);
     return 0;
   }

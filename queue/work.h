@@ -15,6 +15,7 @@
 #include "common/loop.h"
 #include "common/verdict.h"
 #include "queue/envelope.h"
+#include "queue/notify.h"
 #include "queue/store.h"
 
 enum work_spawner { WORK_DELIVER, WORK_LOCAL, WORK_SPAWNERS };
@@ -30,9 +31,10 @@ struct work {
   unsigned char *busy; /* per recipient: in a job */
   size_t jobs;         /* not yet over */
   int fd;              /* O_RDWR once something was marked, else -1 */
-  int is_hurried, is_removed, is_reporting;
+  int is_hurried, is_removed, is_reporting, is_warning;
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
   uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
+  uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
   int is_gone;         /* its file is unlinked: the last recipient was delivered */
@@ -77,6 +79,7 @@ struct result {
   uint64_t until; /* epoch, for V_TEMP */
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
+  enum notify_action how; /* it was taken, for V_OK */
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
