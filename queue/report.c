@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/header.h"
+#include "common/ip.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "common/xtext.h"
@@ -30,6 +31,11 @@ int report_returns_all(const struct report *r)
 {
   return report_count(r, NOTIFY_FAILED) > 0 && strcmp(r->e->ret, "HDRS") != 0 &&
          r->e->body_len <= r->return_limit;
+}
+
+int report_tells_reply(const struct report_outcome *o)
+{
+  return o->action != NOTIFY_DELIVERED && o->action != NOTIFY_EXPANDED;
 }
 
 struct report_outcome *report_outcomes(size_t n)
@@ -266,17 +272,44 @@ static void add_final_recipient(struct letter *l, const char *address)
   stralloc_free(&ascii);
 }
 
-/* Remote-MTA and Diagnostic-Code: "HOST said: CODE TEXT" is a peer's, all else is ours */
+/* the host that spoke last: in "NAME [ADDRESS] said: ..." the one who said it, with whatever
+ * stands before; its length */
+static size_t remote_host(const struct report_outcome *o, const char *said, const char **host)
+{
+  const char *bracket = said ? memrchr(o->reply, '[', (size_t)(said - o->reply)) : NULL;
+
+  if (bracket && bracket - o->reply >= 2 && bracket[-1] == ' ') {
+    *host = memrchr(o->reply, ' ', (size_t)(bracket - 1 - o->reply));
+    *host = *host ? *host + 1 : o->reply;
+    return (size_t)(bracket - 1 - *host);
+  }
+  *host = o->host ? o->host : "";
+  return strcspn(*host, " ");
+}
+
+static void add_remote(struct letter *l, const char *host, size_t len)
+{
+  struct ip ip;
+  int is_address = ip_parse(host, len, &ip) == 0;
+
+  if (len == 0)
+    return;
+  letter_add(l, is_address ? "Remote-MTA: dns; [" : "Remote-MTA: dns; ");
+  letter_plain(l, host, len);
+  letter_line(l, is_address ? "]" : "");
+}
+
+/* Remote-MTA and Diagnostic-Code: "HOST said: CODE TEXT" is a peer's, all else is ours; what we
+ * say of mailboxes and aliases is no one's business but the administrator's */
 static void add_diagnosis(struct letter *l, const struct report_outcome *o)
 {
-  const char *reply = o->reply ? o->reply : "", *said = strstr(reply, " said: ");
-  size_t host = o->host ? strcspn(o->host, " ") : 0;
+  const char *reply = o->reply ? o->reply : "", *said = strstr(reply, " said: "), *host;
+  size_t len;
 
-  if (host > 0) {
-    letter_add(l, "Remote-MTA: dns; ");
-    letter_plain(l, o->host, host);
-    letter_add(l, "\r\n");
-  }
+  if (!report_tells_reply(o))
+    return;
+  len = remote_host(o, said, &host);
+  add_remote(l, host, len);
   if (said && said[7] >= '2' && said[7] <= '5')
     letter_field(l, "Diagnostic-Code: smtp; ", said + 7);
   else if (*reply)

@@ -42,6 +42,8 @@ struct report {
 int report_note(struct report *r, const struct history_line *l);
 /* how many recipients it is about, with that action; NOTIFY_NOTHING: with any */
 size_t report_count(const struct report *r, enum notify_action a);
+/* whether the last answer is told: of a mailbox or an alias it is not */
+int report_tells_reply(const struct report_outcome *o);
 /* whether the whole message comes back, else its header only (RFC 3461 4.3): only of what
  * failed, when the sender wants it and it is not larger than return_limit */
 int report_returns_all(const struct report *r);

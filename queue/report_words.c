@@ -145,7 +145,7 @@ static void tell_recipient(struct letter *l, const struct report *r, size_t i)
   add_address(l, r->e->rcpt[i].address);
   letter_line(l, ">");
   tell_original(l, &r->e->rcpt[i]);
-  if (o->reply && *o->reply)
+  if (o->reply && *o->reply && report_tells_reply(o))
     letter_say(l, INDENT, "$", o->reply, NULL);
   else if (is_bad(r, i))
     letter_say(l, INDENT, sentences[SAY_NO_REASON], NULL);
@@ -249,14 +249,13 @@ static void tell_end(struct letter *l, const struct report *r)
 
   letter_line(l, "");
   letter_say(l, "", sentences[SAY_SAID], NULL);
-  letter_say(l, "", sentences[SAY_ID], r->e->id, NULL);
   if (report_returns_all(r))
-    letter_say(l, "", sentences[SAY_RETURNED], NULL);
+    letter_say(l, "", sentences[SAY_RETURNED], r->e->id, NULL);
   else if (!is_cut)
-    letter_say(l, "", sentences[SAY_HEADER_RETURNED], NULL);
+    letter_say(l, "", sentences[SAY_HEADER_RETURNED], r->e->id, NULL);
   else if (units_format_number(&limit, r->return_limit) == 0 && stralloc_cats(&limit, " bytes") &&
            cats0(&limit) == 0)
-    letter_say(l, "", sentences[SAY_TOO_LARGE], limit.s, NULL);
+    letter_say(l, "", sentences[SAY_TOO_LARGE], r->e->id, limit.s, NULL);
   stralloc_free(&limit);
 }
 

@@ -36,7 +36,8 @@ static const char *const words[][HISTORY_FIELDS] = {
   {"9", "perm", "5.0.0", "", "out of range"},
   {"0", "perm", "5.1.1"},
   {"7", "temp", "4.4.1", "mx2.example [192.0.2.2]", "mx2.example [192.0.2.2] refused at connect"},
-  {"5", "ok", "2.1.5", "mx3.example [192.0.2.3]", "mx3.example [192.0.2.3] said: 250 2.1.5 fine"},
+  {"5", "ok", "2.1.5", "", "mx3.example [192.0.2.3] said: 250 2.1.5 fine"},
+  {"4", "ok", "2.0.0", "", "delivered to secret/place/"},
 };
 #define WORDS (sizeof words / sizeof *words)
 
@@ -123,7 +124,7 @@ static void test_fields(void **state)
     "look for a typing error in the part before the @",
     "these 2 addresses, and will not be tried again", NULL};
   static const char *const absent[] = {"done@example.org", "never@example.org", "wait@example.org",
-                                       "out of range", "8bit", "\r\nX: y", "Will-Retry", "Precedence", NULL};
+                                       "out of range", "secret", "8bit", "\r\nX: y", "Will-Retry", "Precedence", NULL};
   struct report r;
   stralloc out = {0};
 
