@@ -14,8 +14,8 @@
 #include "queue/reports.h"
 #include "queue/waiting.h"
 
-#define AGAIN_SOON 10  /* seconds until there may be room for another report */
-#define AGAIN_LATER 60 /* until one that could not be queued is tried again */
+#define AGAIN_SOON 10  /* seconds until a report that could not be queued is tried again */
+#define AGAIN_LATER 60 /* until there may be room for a warning */
 
 static uint64_t now(void)
 {
@@ -114,7 +114,7 @@ void owed_paid(struct work *w, int ok)
 {
   w->is_reporting = 0;
   if (!ok)
-    w->owed_again = now() + AGAIN_LATER;
+    w->owed_again = now() + AGAIN_SOON;
   else {
     mark_told(w);
     if (w->is_warning)
