@@ -91,6 +91,8 @@ int envelope_parse(const char *buf, size_t len, struct envelope *e, const char *
 /* rewrites the changing part of recipient i's line from e->rcpt[i]. 0, or -1 with errno.
  * Not flushed. */
 int envelope_mark(int fd, const struct envelope *e, size_t i);
+/* the same for all recipients, in the image of a queue file that lies in memory */
+void envelope_mark_all(char *image, const struct envelope *e);
 
 /* whether nothing is left to do for it, not even to tell the sender */
 int envelope_is_closed(enum rcpt_status s);

@@ -14,7 +14,7 @@
 #include "queue/reports.h"
 #include "queue/waiting.h"
 
-#define AGAIN_SOON 10 /* seconds until a report that could not be queued is tried again */
+#define AGAIN_SOON 10 /* seconds until a report that could not be made is tried again */
 
 static uint64_t now(void)
 {
@@ -50,13 +50,16 @@ int owed_pay(struct work *w)
 
   w->warning = waiting_at(w->handle)->is_warned ? NOTIFY_NEVER_DUE
                                                 : notify_first_warning(program_table(), &w->e);
-  if (w->owed_again)
+  if (w->owed_again > now())
     return 0;
+  w->owed_again = 0;
   owed = count_owed(w);
   warns = w->warning <= now();
   if (owed == 0 && !warns)
     return 0;
   wait = reports_wait(owed == 0);
+  if (wait == 0 && work_to_file(w) != 0)
+    wait = AGAIN_SOON;
   if (wait > 0) {
     w->owed_again = now() + wait;
     return 0;
