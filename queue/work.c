@@ -226,10 +226,12 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
 
   if (is_in_journal(w)) {
-    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
-    else
-      rest(w, due); /* if it cannot be filed now, the journal has it */
+      return;
+    }
+    waiting_at(w->handle)->is_unverified = !is_in_journal(w);
+    rest(w, due); /* if it cannot be filed now, the journal has it */
     return;
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
