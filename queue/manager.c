@@ -130,6 +130,13 @@ static int take_channel(const char *peer, int fd)
   return strcmp(peer, "intake") == 0 ? news_channel(fd) : close(fd);
 }
 
+/* the queue commands would miss what is in the journal before */
+static void on_whole(void)
+{
+  if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
+    program_die("run/control", strerror(errno));
+}
+
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
@@ -141,10 +148,8 @@ static int start(void)
     return -1;
   work_open(queue_fd);
   spawners_open(queue_fd);
-  news_open(queue_fd);
+  news_open(queue_fd, on_whole);
   reports_open(news_intake(), queue_fd);
-  if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
-    return -1;
   if (flush_start(queue_fd, endings_filed) != 0)
     program_die("flushing thread", strerror(errno));
   timer.fire = on_timer;

@@ -18,11 +18,13 @@
 
 #define SCAN_AGAIN_MS 5000
 #define REPLAY_AGAIN_MS 30000
+#define WHOLE_PATIENCE_MS 5000 /* for the intake to say that the journal may be read */
 #define FILED_AT_ONCE 50 /* in one turn, on the intake's word */
 
 static int queue_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer scan_timer, replay_timer, refile_timer;
+static struct loop_timer scan_timer, replay_timer, refile_timer, whole_timer;
+static void (*tell_whole)(void); /* NULL: it was told */
 static unsigned int to_file; /* segments whose messages the intake wants filed */
 static uint32_t file_at;     /* so far */
 static int has_filed;        /* in this round */
@@ -117,6 +119,15 @@ static int take_flight(const struct store_name *n)
   return 0;
 }
 
+/* all that can be known is known: queue commands may ask */
+static void on_whole_timer(struct loop_timer *t)
+{
+  loop_timer_stop(t);
+  if (tell_whole)
+    tell_whole();
+  tell_whole = NULL;
+}
+
 /* what the intake had no way to tell. It uses no part of the journal again before we have read
  * all of it. */
 static void replay(struct loop_timer *t)
@@ -128,6 +139,7 @@ static void replay(struct loop_timer *t)
     loop_timer_in(t, REPLAY_AGAIN_MS);
     return;
   }
+  on_whole_timer(&whole_timer);
   wire_start(&o, WIRE_RESCANNED);
   if (chan_send(&intake, &o, -1) != 0 && chan_is_open(&intake))
     loop_timer_in(t, SCAN_AGAIN_MS);
@@ -275,9 +287,12 @@ static void on_refile_timer(struct loop_timer *t)
   (void)t; /* the turn that follows does it */
 }
 
-void news_open(int fd)
+void news_open(int fd, void (*whole)(void))
 {
   queue_fd = fd;
+  tell_whole = whole;
+  whole_timer.fire = on_whole_timer;
+  loop_timer_in(&whole_timer, WHOLE_PATIENCE_MS);
   scan_timer.fire = on_scan_timer;
   replay_timer.fire = replay;
   refile_timer.fire = on_refile_timer;

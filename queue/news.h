@@ -4,8 +4,9 @@
 
 #include "common/chan.h"
 
-/* reads the names of all messages in the directories; what is in the journal the intake tells */
-void news_open(int queue_fd);
+/* reads the names of all messages in the directories; what is in the journal is read when the
+ * intake says so. Then, or when it does not for some seconds, whole() is called, once. */
+void news_open(int queue_fd, void (*whole)(void));
 /* a CHANNEL from run: intake (NEWS, high side) */
 int news_channel(int fd);
 struct chan *news_intake(void);

@@ -244,9 +244,13 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   rest(w, due);
 }
 
-/* nothing was tried: the file stays as it is, and the message waits for room */
+/* nothing more was tried: the message stays as it is, and waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
+    keep(w); /* what is done is known here only, and would be done again */
+    return;
+  }
   if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
     waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);
