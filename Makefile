@@ -33,7 +33,7 @@ ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
-ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn \
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client client_judge client_greet client_keep transaction body conn spoken reply ehlo ladder report peers peers_learn \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
@@ -52,7 +52,8 @@ libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c qu
 libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
-libexec_heloise-deliver_SRC := deliver/deliver.c deliver/spawn.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
+libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn offers) $(MESSAGE_SRC)
+libexec_heloise-stem_SRC    := deliver/stem.c deliver/succession.c deliver/heir.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound

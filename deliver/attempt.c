@@ -36,15 +36,29 @@ size_t attempt_left(const struct attempt *a)
   return n;
 }
 
+static struct report_result result_of(const struct attempt *a, const struct recipient *r,
+                                      enum verdict v, uint64_t until)
+{
+  return (struct report_result){r->number, v, until, r->status, r->text.s,
+                                v == V_TEMP && a->is_uncharged};
+}
+
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
 {
-  struct report_result said = {r->number, v, until, r->status, "",
-                               v == V_TEMP && a->is_uncharged};
+  struct report_result said;
 
-  if (stralloc_0(&r->text))
-    said.text = r->text.s;
-  report_said(a->given->report, &said);
   r->is_settled = 1;
+  if (!stralloc_0(&r->text)) {
+    said = (struct report_result){r->number, v, until, r->status, "", 0};
+    report_said(a->given->report, &said);
+    return;
+  }
+  if (v == V_OK && a->n == 1) {
+    a->untold = r;
+    return;
+  }
+  said = result_of(a, r, v, until);
+  report_said(a->given->report, &said);
 }
 
 static uint64_t next_try(const struct attempt *a, struct recipient *r, uint64_t wait)
@@ -292,6 +306,7 @@ static void start_address(struct attempt *a)
 static int try_address(struct attempt *a, struct session *s, struct target *t, uint16_t *worst)
 {
   start_address(a);
+  s->is_fallback = t->preference > a->best;
   client_try(s, a, t);
   t->connections = s->connections;
   t->is_in_clear = s->end == DO_CLEAR;
@@ -354,9 +369,8 @@ static int try_later(struct attempt *a, struct session *s, struct target *t, siz
 
 /* first those that nothing speaks against; what is marked down only when there was no other,
  * and then the best one of them (LADDER.md 6.2); last those that were put off, and in clear */
-static void try_all(struct attempt *a, struct target *t, size_t n)
+static void try_all(struct attempt *a, struct session *s, struct target *t, size_t n)
 {
-  static struct session s; /* one per process */
   unsigned int worst = UINT16_MAX + 1;
   struct target *next;
   int is_over = 0;
@@ -374,21 +388,20 @@ static void try_all(struct attempt *a, struct target *t, size_t n)
     next->is_tried = 1;
     a->addresses++;
     a->others = probes ? 0 : targets_others(t, n, worst);
-    is_over = try_address(a, &s, next, &drop) || probes;
-    if (s.end == DO_DROP_WORSE)
+    is_over = try_address(a, s, next, &drop) || probes;
+    if (s->end == DO_DROP_WORSE)
       worst = drop;
-    if (s.saw == SAW_UNREACHABLE)
+    if (s->saw == SAW_UNREACHABLE)
       a->dead_family = next->ip.family;
     if (probes)
-      targets_all_down(a, &s, n);
+      targets_all_down(a, s, n);
   }
   if (!is_over)
-    is_over = try_later(a, &s, t, n, &worst);
+    is_over = try_later(a, s, t, n, &worst);
   a->others = 0;
-  if (s.end != DO_STOP && s.end != DO_LOST)
-    try_clear(a, &s, t, n);
+  if (s->end != DO_STOP && s->end != DO_LOST)
+    try_clear(a, s, t, n);
   targets_defer_untried(a, t, n, worst);
-  client_free(&s);
 }
 
 static int find_hosts(struct attempt *a, struct mx_list *list)
@@ -410,17 +423,52 @@ static int find_hosts(struct attempt *a, struct mx_list *list)
   return v == V_OK ? 0 : -1;
 }
 
-static void deliver(struct attempt *a)
+/* on the connection that is there. What it was not used for, or did not bring to an end, goes the usual
+ * way: 1 when nothing does */
+static int go_on(struct attempt *a, struct session *s)
 {
-  struct mx_list *list = calloc(1, sizeof *list);
-  size_t room = settings.attempt_addresses + 2 * MX_ADDRESSES_MAX, n;
-  struct target *t = calloc(room, sizeof *t);
+  if (!client_suits(s, a)) {
+    client_leave(s);
+    return 0;
+  }
+  start_address(a);
+  a->addresses++;
+  client_resume(s, a);
+  a->tried = s->kept;
+  if (s->end != DO_GO_ON)
+    record(a, s->final, s->status, &s->text);
+  return s->end == DO_GO_ON || s->end == DO_STOP || s->end == DO_LOST;
+}
 
+/* where the attempt has been already, on a connection that was there */
+static void mark_tried(struct attempt *a, struct target *t, size_t n)
+{
+  for (size_t i = 0; i < n; i++) {
+    if (t[i].preference < a->best || i == 0)
+      a->best = t[i].preference;
+    if (a->addresses > 0 && t[i].port == a->tried.port && ip_equal(&t[i].ip, &a->tried.ip))
+      t[i].is_tried = 1;
+  }
+}
+
+static void deliver(struct attempt *a, struct session *s)
+{
+  struct mx_list *list;
+  size_t room = settings.attempt_addresses + 2 * MX_ADDRESSES_MAX, n;
+  struct target *t;
+
+  if (s->conn.fd >= 0 && go_on(a, s)) {
+    conclude(a);
+    return;
+  }
+  list = calloc(1, sizeof *list);
+  t = calloc(room, sizeof *t);
   if (!list || !t)
     settle_rest(a, V_TEMP, "4.3.0", "out of memory");
   else if (find_hosts(a, list) == 0) {
     n = find_targets(a, list, t, room);
-    try_all(a, t, n);
+    mark_tried(a, t, n);
+    try_all(a, s, t, n);
     conclude(a);
   }
   free(list);
@@ -517,25 +565,74 @@ static void look_at_content(struct attempt *a)
     eightbit_policy_read(policy, strlen(policy), &c->policy);
 }
 
-int attempt_run(const struct attempt_given *g)
+/* ---- the end: the connection is kept, or not */
+
+static int end(struct attempt *a, struct session *s)
 {
-  struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
+  char peer[IP_PORT_TEXT];
+  struct report_result result;
+  struct report_last last = {&a->spoken.text, NULL};
+  uint64_t stays;
+  int r;
+
+  if (a->untold) {
+    result = result_of(a, a->untold, V_OK, 0);
+    last.result = &result;
+  }
+  stays = client_stays(s);
+  if (stays > 0) {
+    ip_port_format(peer, &s->kept.ip, s->kept.port);
+    r = report_stays(a->given->report, peer, stays, &last);
+  } else {
+    if (s->conn.fd >= 0 && last.result) { /* QUIT may take its time */
+      report_said(a->given->report, last.result);
+      last.result = NULL;
+    }
+    client_leave(s);
+    r = report_ended(a->given->report, &last);
+  }
+  return r == 0 ? 0 : 1;
+}
+
+static void release(struct attempt *a)
+{
+  for (size_t i = 0; i < a->n; i++)
+    free(a->recipient[i].text.s);
+  free(a->recipient);
+  envelope_free(&a->env);
+  spoken_free(&a->spoken);
+}
+
+static int take_up(struct attempt *a)
+{
+  const struct attempt_given *g = a->given;
   const char *why = "the recipients asked for are not in the message";
 
-  if (nexthop_parse(g->nexthop, strlen(g->nexthop), &a.hop) != 0 ||
-      (a.hop.kind != HOP_MX && a.hop.kind != HOP_HOST)) {
-    log_failed("deliver", g->id, "no next hop for a remote delivery");
-    return 1;
-  }
-  if (envelope_read(g->message, &a.env, &why) != 0 || !is_sayable(a.env.sender) ||
-      pick_recipients(&a) != 0) {
-    log_failed("deliver", g->id, why);
-    return 1;
-  }
-  past_read(&a);
-  if (settings.transcript_keep > 0)
-    spoken_start(&a.spoken, g->report);
-  look_at_content(&a);
-  deliver(&a);
-  return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
+  if (nexthop_parse(g->nexthop, strlen(g->nexthop), &a->hop) != 0 ||
+      (a->hop.kind != HOP_MX && a->hop.kind != HOP_HOST))
+    why = "no next hop for a remote delivery";
+  else if (envelope_read(g->message, &a->env, &why) == 0 && is_sayable(a->env.sender) &&
+           pick_recipients(a) == 0)
+    return 0;
+  log_failed("deliver", g->id, why);
+  return -1;
+}
+
+int attempt_run(const struct attempt_given *g, struct session *s)
+{
+  struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
+  int code = 1;
+
+  if (take_up(&a) == 0) {
+    if (g->tries > 0)
+      past_read(&a);
+    if (settings.transcript_keep > 0)
+      spoken_start(&a.spoken, g->report);
+    look_at_content(&a);
+    deliver(&a, s);
+    code = end(&a, s);
+  } else
+    client_leave(s);
+  release(&a);
+  return code;
 }

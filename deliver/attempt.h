@@ -23,6 +23,8 @@
 
 #define ATTEMPT_OWN 64 /* addresses this instance listens on */
 
+struct session;
+
 struct attempt_own {
   size_t n;
   struct {
@@ -57,26 +59,6 @@ struct recipient {
   stralloc text; /* of its last failure; at most REPORT_TEXT bytes are used */
 };
 
-struct attempt {
-  const struct attempt_given *given;
-  struct nexthop hop;
-  struct envelope env;
-  size_t n;
-  struct recipient *recipient;
-  uint64_t now;
-  unsigned int addresses, sessions; /* tried so far */
-  int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
-  int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
-  char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
-  struct spoken spoken;             /* what was said to the peers and by them */
-  int is_probe;                     /* the ladder is climbed, no mail is sent */
-  /* signed 8-bit mail (LADDER.md X14) */
-  struct eightbit_case eight;
-  size_t others;                  /* addresses that come after the one being tried */
-  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
-  int has_deviated;                 /* something of note happened: steps are reported from here on */
-};
-
 /* one address to try */
 struct target {
   char host[ASK_NAME_MAX + 1];
@@ -93,8 +75,32 @@ struct target {
   unsigned int later; /* to be returned to: sessions it takes to get there */
 };
 
-/* runs it to the end; the exit code of its process */
-int attempt_run(const struct attempt_given *g);
+struct attempt {
+  const struct attempt_given *given;
+  struct nexthop hop;
+  struct envelope env;
+  size_t n;
+  struct recipient *recipient;
+  uint64_t now;
+  unsigned int addresses, sessions; /* tried so far */
+  int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
+  int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
+  char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
+  struct spoken spoken;             /* what was said to the peers and by them */
+  int is_probe;                     /* the ladder is climbed, no mail is sent */
+  /* signed 8-bit mail (LADDER.md X14) */
+  struct eightbit_case eight;
+  unsigned int best;              /* preference of the best host */
+  struct target tried;            /* where a connection was taken over, when addresses is not 0 before any was tried */
+  size_t others;                  /* addresses that come after the one being tried */
+  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
+  const struct recipient *untold;   /* the only one, delivered: that goes with the last report */
+  int has_deviated;                 /* something of note happened: steps are reported from here on */
+};
+
+/* runs it to the end; the exit code of its process. s: the connection of an attempt before it in the
+ * same process line, or one that is closed; open afterwards when it stays (STAYS was reported). */
+int attempt_run(const struct attempt_given *g, struct session *s);
 
 /* reports a recipient's result: delivered, failed, or to be tried again, not before `wait`
  * seconds. A temporary result past the message's life is a failure. */

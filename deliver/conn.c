@@ -65,6 +65,7 @@ static enum saw connect_error(int error)
   }
 }
 
+/* A reset is no refusal: the connection was made, and ended before we had looked at it */
 static enum saw finish_connect(struct conn *c, uint64_t deadline)
 {
   int error = 0;
@@ -74,7 +75,9 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
     return SAW_NO_ANSWER;
   if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
     return SAW_LOCAL;
-  return error ? connect_error(error) : SAW_REPLY;
+  if (error == ECONNRESET)
+    c->has_ended = c->was_reset = 1;
+  return error && error != ECONNRESET ? connect_error(error) : SAW_REPLY;
 }
 
 void conn_expects_more(struct conn *c)
@@ -218,8 +221,11 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
     c->at = c->len = 0;
     if (c->has_ended || c->fd < 0)
       return ended(c, r);
-    if (!take(c) && !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline))
+    /* TLS may have something already; else it has to come first */
+    if ((!c->tls || !take(c)) && !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline))
       return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
+    if (!c->tls)
+      take(c);
   }
 }
 
@@ -229,6 +235,12 @@ enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
 
   spoken_over(c->spoken, saw);
   return saw;
+}
+
+int conn_is_quiet(struct conn *c)
+{
+  take(c);
+  return c->fd >= 0 && !c->has_ended && c->at == c->len;
 }
 
 int conn_has_input(struct conn *c)

@@ -515,8 +515,33 @@ static void explain_rest(struct session *s, const char *why)
   s->final = FINAL_DEFER;
 }
 
+int transaction_clear(struct session *s)
+{
+  static const struct ladder_row row = {.number = "D20", .rung = RUNG_MAIL};
+
+  if (!s->has_open_transaction)
+    return 0;
+  if (peers_holds(&s->card, FACT_NO_REUSE, s->attempt->now))
+    return -1;
+  if (reset(s) == 0) {
+    s->has_open_transaction = 0;
+    return 0;
+  }
+  client_learn(s, FACT_NO_REUSE, &row, (uint16_t)s->reply.code);
+  return -1;
+}
+
+/* what the peer has said or done since its last answer: it was not asked, so it has hung up */
+static int is_gone(struct session *s)
+{
+  if (s->transactions == 0 || conn_is_quiet(&s->conn))
+    return 0;
+  conn_reply(&s->conn, &s->reply, conn_clock() + LATE_REPLY); /* for the transcript */
+  return 1;
+}
+
 /* what stands between this connection and one more transaction on it: a row, or NULL */
-static const struct ladder_row *check_reuse(struct session *s, int must_reset)
+static const struct ladder_row *check_reuse(struct session *s)
 {
   static const struct ladder_row limit = {.number = "X25", .rung = RUNG_MAIL,
                                           .then = DO_FRESH_REDO};
@@ -526,20 +551,14 @@ static const struct ladder_row *check_reuse(struct session *s, int must_reset)
                                          .then = DO_FRESH_REDO};
 
   explain_rest(s, "takes no more messages on this connection");
-  if (s->ehlo.mail_max && s->transactions >= s->ehlo.mail_max)
+  if ((s->ehlo.mail_max && s->transactions >= s->ehlo.mail_max) ||
+      (s->words.no_reuse && s->transactions > 0))
     return &limit;
   if (s->conn.fd < 0)
     return &fresh;
-  if (s->transactions > 0 && (conn_has_input(&s->conn) || conn_is_over(&s->conn)))
-    return &gone; /* 421 while we were not looking */
-  if (!must_reset)
-    return NULL;
-  if (peers_holds(&s->card, FACT_NO_REUSE, s->attempt->now))
-    return &fresh;
-  if (reset(s) == 0)
-    return NULL;
-  client_learn(s, FACT_NO_REUSE, &fresh, (uint16_t)s->reply.code);
-  return &fresh;
+  if (is_gone(s))
+    return &gone;
+  return transaction_clear(s) == 0 ? NULL : &fresh;
 }
 
 static const struct ladder_row *run_all(struct transaction *t)
@@ -547,18 +566,17 @@ static const struct ladder_row *run_all(struct transaction *t)
   static const struct ladder_row others = {.number = "D4", .rung = RUNG_RCPT, .then = DO_NEXT};
   struct session *s = t->s;
   const struct ladder_row *fine = check_needs(t), *row;
-  int must_reset = 0;
 
   while (pick(t) > 0) {
     if (fine->then != DO_GO_ON) {
       explain_needs(s, fine);
       return fine;
     }
-    if ((row = check_reuse(s, must_reset)))
+    if ((row = check_reuse(s)))
       return row;
     s->transactions++;
     row = run_one(t, fine);
-    must_reset = row->rung != RUNG_DOT;
+    s->has_open_transaction = row->rung != RUNG_DOT;
     if (row->then == DO_REDO) {
       s->off |= row->without;
       s->verbs &= ~row->without;
