@@ -47,7 +47,7 @@ enum loss {
   LOSE_FAMILIES = 32, /* sockets other than IP */
   LOSE_KILL = 64,
   LOSE_IDS = 128,
-  LOSE_ALL_BUT_HEIRS = 256 /* forks and threads, but for CONFINE_HEIR */
+  LOSE_ALL_BUT_HEIRS = 256 /* forks and threads, but for CONFINE_HEIR and CONFINE_SUCCESSOR */
 };
 
 enum files { FILES_NONE, FILES_DIRS, FILES_ANY };
@@ -318,6 +318,21 @@ static int deny_when(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp c)
   return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), call, 1, &c) == 0 ? 0 : -1;
 }
 
+/* the flags are those of an heir, and perhaps some of what a successor has besides: each bit that
+ * must be there, each that must not, and all above */
+static int deny_other_flags(scmp_filter_ctx ctx, unsigned int arg)
+{
+  const scmp_datum_t must = CONFINE_HEIR, may = CONFINE_SUCCESSOR;
+  const struct scmp_arg_cmp above = {arg, SCMP_CMP_GT, may, 0};
+
+  for (scmp_datum_t bit = 1; bit <= may; bit <<= 1) {
+    struct scmp_arg_cmp wrong = {arg, SCMP_CMP_MASKED_EQ, bit, must & bit ? 0 : bit};
+    if (((must & bit) || !(may & bit)) && deny_when(ctx, SCMP_SYS(clone), wrong) != 0)
+      return -1;
+  }
+  return deny_when(ctx, SCMP_SYS(clone), above);
+}
+
 /* threads stay possible, or heirs: libc falls back from clone3, whose flags no filter can see */
 static int deny_fork(scmp_filter_ctx ctx, unsigned int losses)
 {
@@ -327,11 +342,11 @@ static int deny_fork(scmp_filter_ctx ctx, unsigned int losses)
   const unsigned int flags = 0;
 #endif
   const struct scmp_arg_cmp no_thread = {flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0};
-  const struct scmp_arg_cmp no_heir = {flags, SCMP_CMP_NE, CONFINE_HEIR, 0};
 
   if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0)
     return -1;
-  return deny_when(ctx, SCMP_SYS(clone), losses & LOSE_FORK ? no_thread : no_heir);
+  return losses & LOSE_FORK ? deny_when(ctx, SCMP_SYS(clone), no_thread)
+                            : deny_other_flags(ctx, flags);
 }
 
 /* socket() takes AF_INET and AF_INET6 only */

@@ -21,14 +21,15 @@
 int confine_program(const char *name, const int *dirs, size_t n);
 
 /* in a stem, from which attempts are cloned, before it meets anything but its spawner: from here
- * on it and they can make IP sockets, use what is open, bear a child with the flags CONFINE_HEIR,
- * and nothing else: no files, other forks, signals to others or listening. 0, or -1 with errno
+ * on it and they can make IP sockets, use what is open, bear a child with the flags CONFINE_HEIR or
+ * CONFINE_SUCCESSOR, and nothing else: no files, other forks, signals to others or listening. 0, or -1 with errno
  * (leave then). */
 int confine_attempt(void);
 
-/* the flags of clone() with which an attempt makes its successor: a child of its own parent, of
- * which it gets a pidfd */
+/* the flags of clone() with which a stem makes an attempt, and an attempt its successor (heir.h): a
+ * child of its own parent, of which it gets a pidfd */
 #define CONFINE_HEIR (CLONE_PARENT | CLONE_PIDFD | SIGCHLD)
+#define CONFINE_SUCCESSOR (CONFINE_HEIR | CLONE_VM | CLONE_CHILD_CLEARTID)
 
 /* who a program runs as */
 #define CONFINE_GROUPS 32

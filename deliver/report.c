@@ -148,3 +148,11 @@ int report_born(int sock, int process)
   wire_start(&o, WIRE_BORN);
   return chan_send_blocking(sock, &o, process);
 }
+
+int report_born_packet(stralloc *packet)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_BORN);
+  return wire_encode(&o, packet);
+}

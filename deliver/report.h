@@ -53,5 +53,7 @@ int report_stays(int sock, const char *peer, uint64_t ms, const struct report_la
 int report_left(int sock);
 /* another process speaks from here on: its pidfd */
 int report_born(int sock, int process);
+/* the same, to be sent by heir_follow(): the bytes of it. 0, or -1 */
+int report_born_packet(stralloc *packet);
 
 #endif

@@ -72,60 +72,59 @@ static int wait_for_job(int report, int *ask, struct job *j)
 
 /* while the connection is kept: tells the spawner when the peer speaks or goes, whoever is asked for
  * a job then */
-static void watch(int report, struct session *s)
+static void watch(int report, struct session *kept)
 {
-  struct pollfd p[] = {{.fd = report, .events = POLLIN}, {.fd = s->conn.fd, .events = POLLIN}};
+  struct pollfd p[] = {{.fd = report, .events = POLLIN}, {.fd = kept->conn.fd, .events = POLLIN}};
 
   while (poll(p, 2, -1) >= 0 || errno == EINTR) {
     if (p[0].revents)
       return;
-    if (p[1].revents && !conn_is_quiet(&s->conn)) {
+    if (p[1].revents && !conn_is_quiet(&kept->conn)) {
       report_left(report);
       return;
     }
   }
 }
 
-/* the maker's end: it was an attempt, and that is over */
-static void make_heir(int report)
-{
-  int process = -1;
-  pid_t pid = heir_make(&process);
+static struct attempt_given given;
+static struct session s = {.conn = {.fd = -1}};
+static struct job job;
 
-  if (pid == 0)
-    return;
-  if (pid > 0)
-    report_born(report, process);
-  else
-    log_failed("attempt", "bear the next one", strerror(errno));
-  _exit(pid > 0 ? 0 : 1); /* not exit(): nothing of TLS is to be said or undone */
+/* with a job: to the end of it, and of this process */
+static _Noreturn void live(void)
+{
+  static stralloc born; /* bound: a few bytes */
+  int code;
+
+  given.id = job.id.s;
+  given.nexthop = job.nexthop.s;
+  given.ranges = job.ranges.s;
+  given.tries = job.tries;
+  given.message = job.message;
+  code = attempt_run(&given, &s);
+  if (s.conn.fd >= 0) {
+    close(given.message);
+    watch(given.report, &s);
+    if (wait_for_job(given.report, &given.ask, &job)) {
+      if (report_born_packet(&born) == 0)
+        heir_follow(live, given.report, born.s, born.len);
+      log_failed("attempt", "bear the next one", strerror(errno));
+      code = 1;
+    }
+    client_leave(&s);
+  }
+  _exit(code); /* not exit(): nothing of TLS is to be said or undone */
 }
 
 _Noreturn void succession_run(const struct attempt_given *stem)
 {
-  static struct session s = {.conn = {.fd = -1}};
-  static struct job job;
-  struct attempt_given given = *stem;
-  const int keep[] = {STDERR_FILENO, given.report};
-  int code = 0;
+  const int keep[] = {STDERR_FILENO, stem->report};
 
   prctl(PR_SET_NAME, "attempt");
   close_others(keep, sizeof keep / sizeof *keep);
+  given = *stem;
   given.ask = -1;
-  for (int is_first = 1; wait_for_job(given.report, &given.ask, &job); is_first = 0) {
-    if (!is_first)
-      make_heir(given.report);
-    given.id = job.id.s;
-    given.nexthop = job.nexthop.s;
-    given.ranges = job.ranges.s;
-    given.tries = job.tries;
-    given.message = job.message;
-    code = attempt_run(&given, &s);
-    if (s.conn.fd < 0)
-      break;
-    close(given.message);
-    watch(given.report, &s);
-  }
-  client_leave(&s);
-  _exit(code);
+  if (wait_for_job(given.report, &given.ask, &job))
+    live();
+  _exit(0);
 }
