@@ -33,7 +33,7 @@ ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
-ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client client_judge client_greet client_keep transaction body conn spoken reply ehlo ladder report peers peers_learn \
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client client_judge client_greet client_keep transaction body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
@@ -52,7 +52,7 @@ libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c qu
 libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
-libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn offers) $(MESSAGE_SRC)
+libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
 libexec_heloise-stem_SRC    := deliver/stem.c deliver/succession.c deliver/heir.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
@@ -75,6 +75,7 @@ help:
 	@echo 'make            set up what is missing, build everything into $(BUILD)/bin and $(BUILD)/libexec'
 	@echo 'make demo       build, send real mail through an instance on 127.0.0.1, show what happened'
 	@echo 'make check      build, run all tests; a line a test, and a summary'
+	@echo 'make crash      programs killed, calls failing, power cut at every place: an hour or two'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
@@ -94,7 +95,7 @@ check: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run all $(BUILD)
 
-unit e2e peers: setup-tests
+unit e2e peers crash: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers
 	@tests/run $@ $(BUILD)
 
@@ -179,6 +180,8 @@ $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
+WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
@@ -225,4 +228,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -72,7 +72,10 @@ struct target {
   int is_tried;
   int is_in_clear;    /* TLS failed here and nobody else took the mail: now without */
   unsigned int connections; /* opened so far */
-  unsigned int later; /* to be returned to: sessions it takes to get there */
+  int is_later;       /* to be returned to, */
+  uint32_t off;       /* without these verbs, */
+  enum ladder_rung greeting; /* greeted so, */
+  uint64_t facts;     /* of enum ladder_fact: why */
 };
 
 struct attempt {
@@ -93,7 +96,7 @@ struct attempt {
   unsigned int best;              /* preference of the best host */
   struct target tried;            /* where a connection was taken over, when addresses is not 0 before any was tried */
   size_t others;                  /* addresses that come after the one being tried */
-  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
+  unsigned int later;             /* addresses to return to; a session is kept for each */
   const struct recipient *untold;   /* the only one, delivered: that goes with the last report */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };

@@ -14,6 +14,9 @@
 #include "deliver/starttls.h"
 #include "deliver/transaction.h"
 
+/* how it was greeted, and that it is encrypted, holds for the next message too */
+#define OF_CONNECTION ((uint64_t)(IF_TLS | IF_HELO | IF_LITERAL | IF_CARD | IF_CARD_NAME))
+
 /* ---- climbing */
 
 /* whether the ladder lets this attempt open another connection here */
@@ -30,7 +33,8 @@ static void quit(struct session *s)
   if (s->conn.fd < 0 || s->saw != SAW_REPLY || s->end == DO_LOST || conn_is_over(&s->conn) ||
       client_say(s, "QUIT", (const char *)NULL) != 0)
     return;
-  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421)
+  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421 &&
+         conn_clock() < deadline)
     ;
 }
 
@@ -88,7 +92,7 @@ void client_prepare(struct session *s, struct attempt *a, const struct target *t
   s->attempt = a;
   s->target = t;
   s->conn.spoken = &a->spoken;
-  s->facts = s->conn.tls ? IF_TLS : 0;
+  s->facts &= s->conn.fd < 0 ? 0 : OF_CONNECTION;
   s->greeting_row = s->mail_row = NULL;
   s->noted = FACT_NONE;
   s->status[0] = 0;
@@ -100,18 +104,29 @@ void client_prepare(struct session *s, struct attempt *a, const struct target *t
   s->lesson[0] = 0;
   if (attempt_needs_utf8(a))
     s->facts |= IF_NEEDED | IF_MUST_UTF8;
-  if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
+  if (peers_holds(&s->card, FACT_DOT_HANG, a->now) || client_card_says(s, FACT_PIX))
     s->facts |= IF_PIX;
   s->off = verbs_off(s);
   if (is_barred_bare(a))
     s->facts |= IF_NEEDED;
-  if (peers_note(&s->card, FACT_EHLO_HANG))
+  if (peers_holds(&s->card, FACT_EHLO_HANG, a->now))
     s->facts |= IF_HUNG;
-  if (peers_note(&s->card, FACT_EHLO_4YZ))
+  if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
   if (client_card_says(s, FACT_LITERAL_NAME))
-    s->facts |= IF_LITERAL;
+    s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);
+  s->off |= t->off;
+  s->facts |= t->facts;
+}
+
+/* what the card says about greetings does not work: as if it said nothing */
+static void forget_card(struct session *s)
+{
+  if (s->facts & IF_CARD_NAME)
+    s->facts &= ~(uint64_t)IF_LITERAL;
+  s->facts &= ~(uint64_t)(IF_CARD | IF_CARD_NAME);
+  s->greeting = s->words.says_helo ? RUNG_FIRST : RUNG_EHLO;
 }
 
 /* carries out a row: the rung to act on next, or RUNG_COUNT when this address is done */
@@ -146,8 +161,7 @@ static enum ladder_rung follow(struct session *s, const struct ladder_row *row)
     s->greeting = RUNG_NAME;
     break;
   case DO_FRESH_EHLO:
-    s->facts &= ~(uint64_t)IF_CARD;
-    s->greeting = RUNG_EHLO;
+    forget_card(s);
     break;
   case DO_FRESH_REDO:
     break;
@@ -201,7 +215,7 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
   s->reached = RUNG_COUNT;
   s->literal[0] = 0;
   client_prepare(s, a, t);
-  s->greeting = first_greeting(s);
+  s->greeting = t->is_later ? t->greeting : first_greeting(s);
   climb(s, RUNG_CONNECT);
 }
 

@@ -54,7 +54,8 @@ static enum saw connect_to(struct session *s)
   s->has_open_transaction = s->is_taken_over = 0;
   s->opened = conn_clock();
   s->since = (uint64_t)time(NULL);
-  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED |
+                          IF_HELO | IF_TLS_CARD);
   s->is_helo = 0;
   reply_start(&s->reply);
   spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
@@ -112,7 +113,7 @@ static void double_banner(struct session *s)
 {
   static const struct ladder_row row = {.number = "B21"};
 
-  if (!peers_note(&s->card, FACT_DOUBLE_BANNER))
+  if (!peers_holds(&s->card, FACT_DOUBLE_BANNER, s->attempt->now))
     client_learn(s, FACT_DOUBLE_BANNER, &row, (uint16_t)s->reply.code);
 }
 
@@ -229,7 +230,7 @@ enum saw client_act(struct session *s, enum ladder_rung rung)
     break;
   case RUNG_NAME:
     s->facts |= IF_LITERAL;
-    s->is_helo |= s->words.says_helo;
+    s->is_helo |= s->words.says_helo || (s->facts & IF_EHLO_50X);
     saw = greet(s, s->is_helo ? "HELO" : "EHLO");
     break;
   case RUNG_RSET:
@@ -240,6 +241,9 @@ enum saw client_act(struct session *s, enum ladder_rung rung)
     saw = greet(s, "HELO");
     break;
   }
+  s->facts &= ~(uint64_t)IF_HELO;
+  if (!is_ehlo(s, rung))
+    s->facts |= IF_HELO;
   if (saw == SAW_REPLY)
     note_answer(s, rung);
   return saw;

@@ -40,6 +40,9 @@ uint64_t client_stays(struct session *s)
     return 0;
   spoken_note(s->conn.spoken, "the connection is kept for the next message");
   s->kept = *s->target;
+  s->kept.is_later = 0;
+  s->kept.off = 0;
+  s->kept.facts = 0;
   s->target = &s->kept;
   s->attempt = NULL;
   s->conn.spoken = NULL;

@@ -118,7 +118,8 @@ static _Noreturn void live(void)
 
 _Noreturn void succession_run(const struct attempt_given *stem)
 {
-  const int keep[] = {STDERR_FILENO, stem->report};
+  const int keep[] = {STDERR_FILENO, stem->report, peers_descriptor(stem->peers),
+                      offers_descriptor(stem->offers)};
 
   prctl(PR_SET_NAME, "attempt");
   close_others(keep, sizeof keep / sizeof *keep);

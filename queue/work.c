@@ -231,6 +231,10 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
+  if (w->is_unmarked && mark_again(w) != 0) {
+    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+    return;
+  }
   if (need_report(w) > 0) {
     w->is_reporting = 1;
     reports_start(w);
@@ -238,8 +242,6 @@ static void settle(struct work *w)
   }
   if (!earliest(w, &next, &hop))
     leave(w, "no recipient is left");
-  else if (w->is_unmarked && mark_again(w) != 0)
-    keep(w);
   else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
@@ -258,7 +260,7 @@ void work_reported(struct work *w, int ok)
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER, 0);
+  wait_again(w, now() + AGAIN_SOON, 0);
 }
 
 void work_remove(struct work *w)
