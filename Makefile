@@ -180,6 +180,7 @@ $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_jobs := -Wl,--wrap=stems_birth,--wrap=stems_renew,--wrap=relay_tell
 WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
 WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
