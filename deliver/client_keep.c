@@ -58,6 +58,8 @@ int client_suits(struct session *s, struct attempt *a)
   if (s->conn.fd < 0)
     return 0;
   client_prepare(s, a, &s->kept);
+  if (a->lost_at[0] && strcmp(a->lost_at, s->address) != 0)
+    return 0; /* another host may have the message already, and is asked first (D13) */
   s->verbs = s->ehlo.verbs & ~s->off;
   if ((s->facts & (IF_TLS_NEEDED | IF_TLS_HISTORY)) && !s->conn.tls)
     return 0;
