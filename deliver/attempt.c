@@ -141,7 +141,7 @@ static int go_on(struct attempt *a, struct session *s)
   start_address(a);
   a->addresses++;
   client_resume(s, a);
-  a->tried = s->kept;
+  a->tried = s->place;
   if (s->end != DO_GO_ON)
     attempt_record(a, s->final, s->status, &s->text);
   return s->end == DO_GO_ON || s->end == DO_STOP || s->end == DO_LOST;
@@ -273,7 +273,7 @@ static int end(struct attempt *a, struct session *s)
   }
   stays = client_stays(s);
   if (stays > 0) {
-    ip_port_format(peer, &s->kept.ip, s->kept.port);
+    ip_port_format(peer, &s->place.ip, s->place.port);
     r = report_stays(a->given->report, peer, stays, &last);
   } else {
     if (s->conn.fd >= 0 && last.result) { /* QUIT may take its time */

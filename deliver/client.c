@@ -87,8 +87,10 @@ static int is_barred_bare(const struct attempt *a)
   return a->eight.has_8bit && a->eight.is_signed && a->eight.policy == EIGHTBIT_BOUNCE;
 }
 
-void client_prepare(struct session *s, struct attempt *a, const struct target *t)
+void client_prepare(struct session *s, struct attempt *a)
 {
+  const struct target *t = &s->place;
+
   s->attempt = a;
   s->target = t;
   s->conn.spoken = &a->spoken;
@@ -211,10 +213,11 @@ void client_try(struct session *s, struct attempt *a, const struct target *t)
 {
   s->conn.fd = -1;
   s->conn.tls = NULL;
+  s->place = *t;
   s->connections = t->connections;
   s->reached = RUNG_COUNT;
   s->literal[0] = 0;
-  client_prepare(s, a, t);
+  client_prepare(s, a);
   s->greeting = t->is_later ? t->greeting : first_greeting(s);
   climb(s, RUNG_CONNECT);
 }

@@ -11,7 +11,8 @@
 
 struct session {
   struct attempt *attempt;
-  const struct target *target;
+  const struct target *target; /* place: the one below */
+  struct target place;
   struct conn conn;
   struct reply reply;
   struct peers_card card;
@@ -42,7 +43,6 @@ struct session {
   int is_fallback;            /* its host is not the best one */
   int is_taken_over;          /* an earlier attempt made this connection; 2: that was told */
   uint64_t begins_with;       /* transaction on it, in this attempt */
-  struct target kept;         /* where it goes to, while no attempt has it */
   enum peers_fact noted; /* last: what is said often is told once */
   enum ladder_rung reached; /* the rung whose greeting was taken; RUNG_COUNT: none */
   /* how it ended */
@@ -86,7 +86,7 @@ void client_unlearn(struct session *s, enum peers_fact f, const char *row);
 int client_card_says(struct session *s, enum peers_fact f);
 /* what is known of the peer, and what the message needs of it, for a session that has no connection, or
  * goes on with the one it has */
-void client_prepare(struct session *s, struct attempt *a, const struct target *t);
+void client_prepare(struct session *s, struct attempt *a);
 /* carries out the row that ended a transaction, and what follows from it, to the end */
 void client_go_on(struct session *s, const struct ladder_row *row);
 /* acts on a rung; what was seen */

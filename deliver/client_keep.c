@@ -39,11 +39,9 @@ uint64_t client_stays(struct session *s)
   if (left == 0 || transaction_clear(s) != 0 || !conn_is_quiet(&s->conn))
     return 0;
   spoken_note(s->conn.spoken, "the connection is kept for the next message");
-  s->kept = *s->target;
-  s->kept.is_later = 0;
-  s->kept.off = 0;
-  s->kept.facts = 0;
-  s->target = &s->kept;
+  s->place.is_later = 0; /* that was the message's, not the peer's */
+  s->place.off = 0;
+  s->place.facts = 0;
   s->attempt = NULL;
   s->conn.spoken = NULL;
   return left;
@@ -57,7 +55,7 @@ int client_suits(struct session *s, struct attempt *a)
 
   if (s->conn.fd < 0)
     return 0;
-  client_prepare(s, a, &s->kept);
+  client_prepare(s, a);
   if (a->lost_at[0] && strcmp(a->lost_at, s->address) != 0)
     return 0; /* another host may have the message already, and is asked first (D13) */
   s->verbs = s->ehlo.verbs & ~s->off;
@@ -78,6 +76,6 @@ void client_resume(struct session *s, struct attempt *a)
   s->is_taken_over = 1;
   s->begins_with = s->transactions + 1;
   client_connection(s, what);
-  spoken_taken_over(&a->spoken, s->kept.host, s->address, s->kept.port, what);
+  spoken_taken_over(&a->spoken, s->place.host, s->address, s->place.port, what);
   client_go_on(s, transaction_run(s));
 }

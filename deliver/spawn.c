@@ -65,6 +65,7 @@ static int on_forget(const struct wire_msg *m)
   if (wire_get_num(m, 0, UINT64_MAX, &number) != 0)
     return -1;
   n = relay_forget(m->f[1].s, m->f[1].len);
+  jobs_renew(); /* they were greeted as it was known */
   wire_start(&o, WIRE_FORGOTTEN);
   wire_num(&o, number);
   wire_num(&o, n < 0 ? 0 : (uint64_t)n);
