@@ -28,7 +28,7 @@ static int may_stay(const struct session *s)
 {
   return s->end == DO_GO_ON && s->conn.fd >= 0 && !s->words.no_reuse && !s->target->is_in_clear &&
          !peers_holds(&s->card, FACT_NO_REUSE, s->attempt->now) &&
-         s->transactions < settings.session_reuse_count &&
+         settings.session_reuse_idle > 0 && s->transactions < settings.session_reuse_count &&
          (s->ehlo.mail_max == 0 || s->transactions < s->ehlo.mail_max);
 }
 

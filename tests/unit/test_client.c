@@ -67,7 +67,7 @@ struct keeping {
   const char *what;
   uint64_t count, mail_max, transactions;
   uint64_t age, passed; /* seconds */
-  int is_fallback, no_reuse, is_in_clear, has_spoken;
+  int is_never, is_fallback, no_reuse, is_in_clear, has_spoken;
   uint64_t left; /* ms */
 };
 
@@ -77,6 +77,7 @@ static void check_keeping(struct session *s, const struct keeping *k)
 
   settings.session_reuse_count = k->count;
   settings.session_reuse_age = k->age * 1000;
+  settings.session_reuse_idle = k->is_never ? 0 : 5000;
   s->ehlo.mail_max = k->mail_max;
   s->transactions = k->transactions;
   s->is_fallback = k->is_fallback;
@@ -164,6 +165,7 @@ static void test_keeping(void **state)
      .is_fallback = 1},
     {"fallback, short age", .count = 100, .transactions = 1, .age = 20, .is_fallback = 1,
      .left = 20000},
+    {"never", .count = 100, .transactions = 1, .age = 300, .is_never = 1},
     {"no-reuse", .count = 100, .transactions = 1, .age = 300, .no_reuse = 1},
     {"in clear where TLS failed", .count = 100, .transactions = 1, .age = 300, .is_in_clear = 1},
     {"421 is there", .count = 100, .transactions = 1, .age = 300, .has_spoken = 1},
