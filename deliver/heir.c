@@ -23,6 +23,12 @@
 
 #include "common/confine.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
 #define STACK (1UL << 20) /* and a page on which nothing lies, below */
 #define PAGE 65536UL      /* the largest there is */
 
@@ -67,6 +73,7 @@ static char *free_stack(void)
       return NULL;
     stack[turn].low = p;
   }
+  ASAN_UNPOISON_MEMORY_REGION(stack[turn].low + PAGE, STACK); /* who was on it never returned */
   return stack[turn].low + PAGE + STACK;
 }
 

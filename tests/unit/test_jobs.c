@@ -24,7 +24,7 @@
 #include "deliver/report.h"
 #include "deliver/stems.h"
 
-static int theirs[16], births, renewals; /* LOW ends the stem was given */
+static int theirs[64], births, renewals; /* LOW ends the stem was given */
 static char told[4096];                  /* FINISHED: "NUMBER OUTCOME;" */
 
 int __wrap_stems_birth(int report);
