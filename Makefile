@@ -31,7 +31,7 @@ COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings tabl
 MESSAGE_SRC  := queue/envelope.c queue/history.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
-STORE_SRC    := queue/store.c $(MESSAGE_SRC)
+STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt attempt_results attempt_hosts client client_judge client_greet client_keep transaction transaction_one body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
@@ -48,8 +48,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
-libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
+libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
+libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/endings.c queue/spawners.c queue/reports.c queue/control.c \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
@@ -186,7 +186,9 @@ WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
-WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev
+WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
+WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
+WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 
 $(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%

@@ -19,10 +19,12 @@
 #define PATH 64
 #define SHARED_MAX 4096 /* shared files looked at */
 #define HOUR 3600
+#define PENDING_MAX (256 * 1024)
 
 static int shared = -1; /* the shared file that is written to */
 static uint64_t shared_since;
 static off_t shared_size;
+static stralloc pending; /* for it, not yet written; bound: PENDING_MAX and a record */
 
 static int make_dir(int queue_fd, const char *path)
 {
@@ -140,7 +142,7 @@ static void open_shared(int queue_fd, uint64_t now)
   shared = -1;
 }
 
-void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
+static void write_shared(int queue_fd, uint64_t now)
 {
   if (!transcript_has_room(queue_fd))
     return;
@@ -149,10 +151,24 @@ void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
     open_shared(queue_fd, now);
   if (shared < 0)
     return;
-  if (write(shared, record->s, record->len) == (ssize_t)record->len)
-    shared_size += (off_t)record->len;
+  if (write(shared, pending.s, pending.len) == (ssize_t)pending.len)
+    shared_size += (off_t)pending.len;
   else if (ftruncate(shared, shared_size) != 0) /* no half a record before the next one */
     shared_since = 0;
+}
+
+void transcript_flush(int queue_fd, uint64_t now)
+{
+  if (pending.len > 0)
+    write_shared(queue_fd, now);
+  pending.len = 0;
+}
+
+void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
+{
+  if (pending.len + record->len > PENDING_MAX)
+    transcript_flush(queue_fd, now);
+  stralloc_cat(&pending, record);
 }
 
 void transcript_left(int queue_fd, const char *id)

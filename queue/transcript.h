@@ -29,8 +29,10 @@ int transcript_has_room(int queue_fd);
 
 /* appends a record of a message that is still queued, or was tried before */
 void transcript_keep(int queue_fd, const char *id, const stralloc *record);
-/* appends a record of a message that left with its first attempt: one write */
+/* appends a record of a message that left with its first attempt; written by transcript_flush(),
+ * at the end of the turn, with others */
 void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now);
+void transcript_flush(int queue_fd, uint64_t now);
 /* the message has left the queue: its time runs from here */
 void transcript_left(int queue_fd, const char *id);
 

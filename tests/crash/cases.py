@@ -19,12 +19,12 @@ VICTIMS = {
     "deliver": ("deliver", False, IN_FLIGHT), "attempt": ("deliver", True, IN_FLIGHT),
     "local": ("local", False, IN_FLIGHT), "local delivery": ("local", True, IN_FLIGHT),
 }
-FORMS = ("no",)  # setting queue-journal
+FORMS = ("yes", "no")  # setting queue-journal
 
 
 def make(journal):
     """Traffic through an instance in which everything has worked once."""
-    t = Traffic(settings={})
+    t = Traffic(settings={"queue-journal": journal})
     t.i.start()
     t.send(kinds=("one", "local"), rounds=1, clients=1)
     t.settle()

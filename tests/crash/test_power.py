@@ -80,7 +80,7 @@ def make(kind, journal):
         raise Skip("only root can mount a file system and cut it off")
     if not shutil.which(MAKE[kind][0][0]):
         raise Skip(MAKE[kind][0][0] + " is not installed")
-    t = Traffic(settings={"queue-min-free": "0"})
+    t = Traffic(settings={"queue-min-free": "0", "queue-journal": journal})
     disk = Disk(t, kind)
     t.i.start()
     t.send(kinds=("one", "local"), rounds=1, clients=1)

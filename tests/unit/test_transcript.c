@@ -134,6 +134,7 @@ static void test_shared(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now + i * 600); /* over eight hours */
+    transcript_flush(queue, now + i * 600);
   }
   for (size_t i = 0; i < 50; i++)
     if (find(id[i]) != 1 || lines < 3)
@@ -158,6 +159,7 @@ static void test_no_room(void **state)
   transcript_keep(queue, id[0], &s);
   make(&s, id[1], 1, 300);
   transcript_keep_last(queue, &s, (uint64_t)time(NULL));
+  transcript_flush(queue, (uint64_t)time(NULL));
   settings.queue_min_free = 0;
   assert_true(transcript_has_room(queue));
   assert_int_equal(find(id[0]) + find(id[1]), 0);
@@ -182,9 +184,11 @@ static void test_torn(void **state)
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
   make(&s, id[0], 1, 1000);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   make(&s, id[1], 1, 300);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(find(id[1]), 1);
   assert_int_equal(find(id[0]), 0);
   make(&s, id[2], 1, 300);
@@ -212,8 +216,10 @@ static void test_no_file(void **state)
   snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
   assert_int_equal(mkfifoat(queue, path, 0600), 0);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(find(id), 0);
   transcript_keep_last(queue, &s, now + 1);
+  transcript_flush(queue, now + 1);
   assert_int_equal(find(id), 1);
   snprintf(path, sizeof path, "transcript/%s/%s", id + 13, id);
   assert_int_equal(mkfifoat(queue, path, 0600), 0);
@@ -246,6 +252,7 @@ static void test_sweep(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now);
+    transcript_flush(queue, now);
     transcript_keep(queue, id[i], &s);
   }
   strcpy(queued, id[1]);
@@ -254,7 +261,8 @@ static void test_sweep(void **state)
   sweep(now + 10);
   assert_int_equal(find(id[0]), 0);
   assert_int_equal(find(id[1]), 1);
-  transcript_keep_last(queue, &s, now); /* its file was cleared: another one */
+  transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now); /* its file was cleared: another one */
   assert_int_equal(find(id[1]), 2);
   queued[0] = 0;
   sweep(now + 10);
