@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/chan.h"
@@ -90,6 +91,7 @@ static int start(void)
 {
   const char *why = "";
 
+  tzset(); /* it would read a file at the first time that is written in words */
   if (tls_client_prepare(&why) != 0)
     log_failed("stem", "TLS, going on without", why);
 #ifdef __GLIBC__
