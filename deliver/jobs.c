@@ -161,10 +161,15 @@ static int is_address_hop(const char *nexthop)
          ip_parse(hop.host, strlen(hop.host), &ip) == 0;
 }
 
-static void hand(struct job *j, const struct wire_out *o, int fd)
+static void doom(struct job *j);
+
+/* an end that is gone is told by the loop; anything else is a fault of ours. 0, or -1 */
+static int hand(struct job *j, const struct wire_out *o, int fd)
 {
-  if (chan_send(&j->report, o, fd) != 0 && errno != EPIPE && errno != ECONNRESET)
-    log_failed("deliver", wire_name(o->type), strerror(errno));
+  if (chan_send(&j->report, o, fd) == 0 || errno == EPIPE || errno == ECONNRESET)
+    return 0;
+  log_failed("deliver", wire_name(o->type), strerror(errno));
+  return -1;
 }
 
 static void hand_job(struct job *j)
@@ -176,7 +181,11 @@ static void hand_job(struct job *j)
   wire_str(&o, j->nexthop);
   wire_num(&o, j->tries);
   wire_bytes(&o, j->ranges.s, j->ranges.len);
-  hand(j, &o, j->message);
+  set_state(j, JOB_RUNS);
+  if (hand(j, &o, j->message) == 0)
+    return;
+  jobs_finished(j->number, "no attempt could be started", NULL, 0);
+  doom(j);
 }
 
 static void hand_answers(struct job *j)
@@ -207,11 +216,13 @@ static void conceive(struct job *j)
   set_timer(j, BIRTH_AGAIN);
   j->is_expected = 1;
   j->age = age;
+  errno = EAGAIN;
   if (j->births++ == BIRTHS || chan_pair(pair) != 0) {
     fail(j);
     return;
   }
-  if (stems_birth(pair[1]) != 0) {
+  j->stem = stems_birth(pair[1]);
+  if (j->stem == 0) {
     close(pair[0]);
     close(pair[1]);
     return;
@@ -222,6 +233,17 @@ static void conceive(struct job *j)
     fail(j);
   else if (is_paused)
     chan_pause(&j->report);
+}
+
+void jobs_stem_gone(unsigned int stem)
+{
+  for (struct job *j = all, *next_one; j; j = next_one) {
+    next_one = j->next;
+    if (j->state != JOB_UNBORN || j->stem != stem || !chan_is_open(&j->report))
+      continue;
+    chan_close(&j->report); /* should there be a child that nobody has told of, it ends */
+    conceive(j);
+  }
 }
 
 static int on_born(struct job *j, struct wire_msg *m)
@@ -242,7 +264,6 @@ static int on_born(struct job *j, struct wire_msg *m)
   if (j->state == JOB_UNBORN) {
     hand_answers(j);
     hand_job(j);
-    set_state(j, JOB_RUNS);
   }
   drop_message(j);
   return 0;
@@ -383,7 +404,7 @@ static void tell_death(struct job *j, int status, const char *fault)
   else
     snprintf(how, sizeof how, "exit code %d without a report", WEXITSTATUS(status));
   log_attempt_died(j->id, j->nexthop, how);
-  if (j->state == JOB_RUNS)
+  if (j->state == JOB_RUNS || j->state == JOB_UNBORN)
     jobs_finished(j->number, how, NULL, 0);
 }
 
@@ -411,6 +432,7 @@ static const struct chan_ops report_ops = {on_report, on_report_closed, NULL};
 /* ends it, and forgets its job: the channel stays open until its process is known */
 static void doom(struct job *j)
 {
+  drop_message(j);
   if (!chan_is_open(&j->report)) {
     over(j);
     return;
@@ -475,7 +497,6 @@ void jobs_start(const struct job_wanted *w)
   }
   if (j->state == JOB_STAYS) {
     set_timer(j, settings.attempt_time_limit);
-    set_state(j, JOB_RUNS);
     j->is_expected = 1;
     hand_job(j);
   } else

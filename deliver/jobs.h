@@ -30,6 +30,7 @@ struct job {
   struct loop_timer timer;
   unsigned int age;    /* of tables and resolver when it began; when they are others it cannot stay */
   unsigned int births; /* how often one was asked for */
+  unsigned int stem;   /* which one was asked last */
   unsigned int news;   /* facts it has reported */
   uint64_t number;     /* the manager's */
   unsigned int tries;
@@ -54,6 +55,8 @@ void jobs_start(const struct job_wanted *w);
 void jobs_finished(uint64_t number, const char *outcome, const struct wire_msg *m, size_t from);
 /* connections that are kept serve no more: tables or the resolver are others */
 void jobs_renew(void);
+/* that stem is gone: whom it was asked for and did not bear, another one is */
+void jobs_stem_gone(unsigned int stem);
 /* asked to end: what is kept goes, what runs may finish. Then done() is called. */
 void jobs_stop(void (*done)(void));
 /* nobody is left to hear of them */

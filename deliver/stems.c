@@ -28,6 +28,7 @@ struct stem {
   struct chan control; /* first */
   struct chan births;
   pid_t pid;
+  unsigned int number;
 };
 
 static struct stem *stem; /* the one in use; those before it end by themselves */
@@ -55,6 +56,7 @@ static int on_control(struct chan *c, struct wire_msg *m, const char **why)
 static void on_control_closed(struct chan *c, const char *why)
 {
   struct stem *s = (struct stem *)c;
+  unsigned int number = s->number;
   int status = 0;
 
   kill(s->pid, SIGKILL);
@@ -66,6 +68,7 @@ static void on_control_closed(struct chan *c, const char *why)
   }
   chan_close(&s->births);
   free(s);
+  jobs_stem_gone(number);
 }
 
 static int on_births(struct chan *c, struct wire_msg *m, const char **why)
@@ -158,12 +161,14 @@ static int open_births(struct stem *s)
 
 static struct stem *start(void)
 {
+  static unsigned int last_number;
   struct stem *s = calloc(1, sizeof *s);
 
   started = loop_now();
   if (!s)
     return NULL;
   s->control.fd = s->births.fd = -1;
+  s->number = ++last_number;
   if (launch(s) != 0) {
     log_failed("deliver", "heloise-stem", strerror(errno));
     free(s);
@@ -196,17 +201,17 @@ static int send_birth(int report)
   return stem ? chan_send(&stem->births, &o, report) : -1;
 }
 
-int stems_birth(int report)
+unsigned int stems_birth(int report)
 {
   if (send_birth(report) == 0)
-    return 0;
+    return stem->number;
   stem = NULL; /* it is ending, if it was there */
   if (started != 0 && loop_now() < started + AGAIN_AFTER) {
     errno = EAGAIN;
-    return -1;
+    return 0;
   }
   stem = start();
-  return send_birth(report);
+  return send_birth(report) == 0 ? stem->number : 0;
 }
 
 void stems_table(void)

@@ -24,14 +24,15 @@
 #include "deliver/report.h"
 #include "deliver/stems.h"
 
+static unsigned int stem = 1; /* 0: there is none */
 static int theirs[64], births, renewals; /* LOW ends the stem was given */
 static char told[4096];                  /* FINISHED: "NUMBER OUTCOME;" */
 
-int __wrap_stems_birth(int report);
-int __wrap_stems_birth(int report)
+unsigned int __wrap_stems_birth(int report);
+unsigned int __wrap_stems_birth(int report)
 {
   theirs[births++] = dup(report);
-  return 0;
+  return stem;
 }
 
 void __wrap_stems_renew(void);
@@ -331,6 +332,78 @@ static void test_dies_unborn(void **state)
   assert_string_equal(told, "1 reported;");
 }
 
+/* its stem may have borne it, and died before it said so */
+static void test_stem_dies(void **state)
+{
+  pid_t pid;
+  int sock, before;
+
+  (void)state;
+  start(1);
+  before = births;
+  sock = theirs[births - 1];
+  stem = 2;
+  jobs_stem_gone(7);
+  assert_int_equal(births, before);
+  jobs_stem_gone(1);
+  assert_int_equal(births, before + 1);
+  expect_end(sock);
+  close(sock);
+  sock = theirs[births - 1];
+  say_born(sock, &pid);
+  turn();
+  jobs_stem_gone(2); /* who is born already needs it no more */
+  expect(sock, WIRE_JOB);
+  assert_int_equal(report_ended(sock, &last), 0);
+  close(sock);
+  turn();
+  assert_string_equal(told, "1 reported;");
+  stem = 1;
+}
+
+/* without a stem a job waits, and is told of when there is none for long */
+static void test_no_stem(void **state)
+{
+  pid_t pid;
+  int sock, before = births;
+
+  (void)state;
+  stem = 0;
+  start(1);
+  assert_int_equal(births, before + 1);
+  close(theirs[births - 1]);
+  turn_for(700);
+  assert_string_equal(told, "");
+  close(theirs[births - 1]);
+  stem = 1;
+  turn_for(700);
+  sock = theirs[births - 1];
+  say_born(sock, &pid);
+  turn();
+  expect(sock, WIRE_JOB);
+  assert_int_equal(report_ended(sock, &last), 0);
+  close(sock);
+  turn();
+  assert_string_equal(told, "1 reported;");
+}
+
+static void test_fault_unborn(void **state)
+{
+  (void)state;
+  start(1);
+  report_ended(theirs[births - 1], &(struct report_last){&nothing, &delivered});
+  turn();
+  send(theirs[births - 1], "x", 1, 0);
+  turn();
+  assert_string_equal(told, "1 reported;");
+  close(theirs[births - 1]);
+  start(2);
+  send(theirs[births - 1], "x", 1, 0);
+  turn();
+  assert_non_null(strstr(told, "2 sent what does not parse"));
+  close(theirs[births - 1]);
+}
+
 static void test_abandoned(void **state)
 {
   pid_t pid;
@@ -452,7 +525,8 @@ int main(void)
     cmocka_unit_test(test_limit),      cmocka_unit_test(test_renewed),
     cmocka_unit_test(test_room),       cmocka_unit_test(test_left),
     cmocka_unit_test(test_dies_unborn), cmocka_unit_test(test_abandoned),
-    cmocka_unit_test(test_faults),     cmocka_unit_test(test_not_ours)};
+    cmocka_unit_test(test_stem_dies), cmocka_unit_test(test_no_stem),
+    cmocka_unit_test(test_fault_unborn),   cmocka_unit_test(test_faults),    cmocka_unit_test(test_not_ours)};
 
   settings.session_reuse_idle = 60000;
   settings.attempt_time_limit = 60000;
