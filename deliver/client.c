@@ -95,7 +95,10 @@ void client_prepare(struct session *s, struct attempt *a)
   s->target = t;
   s->conn.spoken = &a->spoken;
   s->facts &= s->conn.fd < 0 ? 0 : OF_CONNECTION;
-  s->greeting_row = s->mail_row = NULL;
+  s->greeting_row = NULL;
+  s->mail_row = t->row;
+  s->mail_code = t->code;
+  memcpy(s->mail_text, t->text, sizeof s->mail_text);
   s->noted = FACT_NONE;
   s->status[0] = 0;
   s->text.len = 0;
@@ -115,6 +118,8 @@ void client_prepare(struct session *s, struct attempt *a)
     s->facts |= IF_HUNG;
   if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
+  if (peers_holds(&s->card, FACT_HELO_FAILED, a->now))
+    s->facts |= IF_HELO_FAILED;
   if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);

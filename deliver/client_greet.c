@@ -267,7 +267,8 @@ static void forget_helo(struct session *s)
 /* a greeting was accepted: the peer speaks SMTP and takes ours */
 static void forget_refusals(struct session *s)
 {
-  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT};
+  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT,
+                                          FACT_HELO_FAILED};
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     client_unlearn(s, facts[i], "H1");
@@ -279,7 +280,7 @@ void client_greeted(struct session *s)
   if (s->greeting_row)
     memcpy(s->lesson, s->greeting_text, sizeof s->lesson);
   if (s->greeting_row)
-    client_learn(s, s->greeting_row->learn, s->greeting_row, s->greeting_code);
+    starttls_learn(s, s->greeting_row, s->greeting_code);
   s->greeting_row = NULL;
 }
 
@@ -322,12 +323,13 @@ const struct ladder_row *client_ready(struct session *s, enum ladder_do how, enu
   if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
-  if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
+  if ((s->greeting == RUNG_EHLO || (s->greeting == RUNG_NAME && !s->is_helo)) &&
+      rung != RUNG_HELO && rung != RUNG_RSET)
     forget_helo(s); /* EHLO works */
   forget_refusals(s);
   client_greeted(s);
   s->reached = rung;
-  if (s->attempt->is_probe)
+  if (s->attempt->is_probe && s->attempt->n == 0)
     return &probed;
   tell_greeting(s, how);
   starttls_settle(s);

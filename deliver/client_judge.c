@@ -188,9 +188,11 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (saw == SAW_FOREIGN)
     saw = look_at_foreign(s);
   if (rung > RUNG_READY)
-    s->facts &= ~(uint64_t)IF_SYNC;
+    s->facts &= ~(uint64_t)(IF_SYNC | IF_TOO_MANY);
   if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
     s->facts |= IF_SYNC;
+  if (rung == RUNG_RCPT && saw == SAW_REPLY && reply_may_be_too_many(&s->reply))
+    s->facts |= IF_TOO_MANY;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
   if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
     notes_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */

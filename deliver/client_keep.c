@@ -42,6 +42,7 @@ uint64_t client_stays(struct session *s)
   s->place.is_later = 0; /* that was the message's, not the peer's */
   s->place.off = 0;
   s->place.facts = 0;
+  s->place.row = NULL;
   s->attempt = NULL;
   s->conn.spoken = NULL;
   return left;

@@ -17,6 +17,8 @@
 #include "deliver/heir.h"
 #include "deliver/report.h"
 
+#define WAKES 64 /* how often a peer may send what only TLS sees, while its connection is kept */
+
 struct job {
   stralloc id, nexthop, ranges; /* bounds: 31 bytes, 512, 16 KB */
   unsigned int tries;
@@ -76,10 +78,10 @@ static void watch(int report, struct session *kept)
 {
   struct pollfd p[] = {{.fd = report, .events = POLLIN}, {.fd = kept->conn.fd, .events = POLLIN}};
 
-  while (poll(p, 2, -1) >= 0 || errno == EINTR) {
+  for (int wakes = 0; poll(p, 2, -1) >= 0 || errno == EINTR; wakes++) {
     if (p[0].revents)
       return;
-    if (p[1].revents && !conn_is_quiet(&kept->conn)) {
+    if (p[1].revents && (wakes == WAKES || !conn_is_quiet(&kept->conn))) {
       report_left(report);
       return;
     }
