@@ -138,6 +138,7 @@ static void try_all(struct attempt *a, struct session *s, struct target *t, size
 static int go_on(struct attempt *a, struct session *s)
 {
   if (!client_suits(s, a)) {
+    spoken_note(&a->spoken, "the connection that was kept cannot serve this message");
     client_leave(s);
     return 0;
   }
@@ -145,6 +146,8 @@ static int go_on(struct attempt *a, struct session *s)
   a->addresses++;
   client_resume(s, a);
   a->tried = s->place;
+  a->tried.connections = s->connections;
+  a->tried.is_in_clear = s->end == DO_CLEAR;
   if (s->end != DO_GO_ON)
     attempt_record(a, s->final, s->status, &s->text);
   return s->end == DO_GO_ON || s->end == DO_STOP || s->end == DO_LOST;
@@ -156,8 +159,11 @@ static void mark_tried(struct attempt *a, struct target *t, size_t n)
   for (size_t i = 0; i < n; i++) {
     if (t[i].preference < a->best || i == 0)
       a->best = t[i].preference;
-    if (a->addresses > 0 && t[i].port == a->tried.port && ip_equal(&t[i].ip, &a->tried.ip))
-      t[i].is_tried = 1;
+    if (a->addresses == 0 || t[i].port != a->tried.port || !ip_equal(&t[i].ip, &a->tried.ip))
+      continue;
+    t[i].is_tried = 1;
+    t[i].connections = a->tried.connections;
+    t[i].is_in_clear = a->tried.is_in_clear;
   }
 }
 

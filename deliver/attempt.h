@@ -98,7 +98,7 @@ struct attempt {
   /* signed 8-bit mail (LADDER.md X14) */
   struct eightbit_case eight;
   unsigned int best;              /* preference of the best host */
-  struct target tried;            /* where a connection was taken over, when addresses is not 0 before any was tried */
+  struct target tried;            /* the one whose connection was taken over */
   size_t others;                  /* addresses that come after the one being tried */
   unsigned int later;             /* addresses to return to; a session is kept for each */
   const struct recipient *untold;   /* the only one, delivered: that goes with the last report */

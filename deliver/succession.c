@@ -111,7 +111,7 @@ static _Noreturn void live(void)
       if (report_born_packet(&born) == 0)
         heir_follow(live, given.report, born.s, born.len);
       log_failed("attempt", "bear the next one", strerror(errno));
-      code = 1;
+      _exit(1); /* the job is another process' */
     }
     client_leave(&s);
   }
