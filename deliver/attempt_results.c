@@ -29,7 +29,7 @@ struct report_result attempt_result(const struct attempt *a, const struct recipi
                                     uint64_t until)
 {
   return (struct report_result){r->number, v, until, r->status, r->text.s,
-                                v == V_TEMP && a->is_uncharged};
+                                v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn};
 }
 
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
@@ -38,7 +38,8 @@ static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t
 
   r->is_settled = 1;
   if (!stralloc_0(&r->text)) {
-    said = (struct report_result){r->number, v, until, r->status, "", 0};
+    said = (struct report_result){r->number, v, until, r->status, "",
+                                   v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn};
     report_said(a->given->report, &said);
     return;
   }

@@ -18,6 +18,7 @@
 #include "deliver/peers.h"
 #include "queue/dialogue.h"
 #include "queue/history.h"
+#include "queue/notify.h"
 
 #define NEWS_EACH 64       /* facts one attempt may report */
 #define NAME_WARNING 86400 /* seconds between two warnings about our name */
@@ -52,7 +53,8 @@ static int is_result(const struct wire_msg *m, size_t i)
          verdict_read(m->f[i + 1].s, m->f[i + 1].len, &v) == 0 &&
          wire_get_num(m, i + 2, UINT32_MAX * 16ULL, &until) == 0 && (v == V_TEMP) == (until != 0) &&
          m->f[i + 3].len > 0 && m->f[i + 3].len <= 15 &&
-         (m->f[i + 5].len == 0 || wire_is(m, i + 5, "uncharged"));
+         (m->f[i + 5].len == 0 ||
+          wire_is(m, i + 5, v == V_TEMP ? "uncharged" : notify_word(NOTIFY_RELAYED)));
 }
 
 int relay_is_last(const struct wire_msg *m, size_t from)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/chan.h"
+#include "queue/notify.h"
 
 static void bounded(struct wire_out *o, const char *s, size_t max)
 {
@@ -19,7 +20,8 @@ static void add_result(struct wire_out *o, const struct report_result *r)
   wire_num(o, r->verdict == V_TEMP ? r->until : 0);
   bounded(o, r->status, 15);
   bounded(o, r->text, REPORT_TEXT);
-  wire_str(o, r->is_uncharged ? "uncharged" : "");
+  wire_str(o, r->is_uncharged ? "uncharged"
+                              : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
 }
 
 int report_said(int sock, const struct report_result *r)

@@ -49,6 +49,12 @@ static int fits_domains(const struct transaction *t, const struct recipient *r, 
   return ++*domains <= t->s->ehlo.domain_max;
 }
 
+/* RFC 3461 5.2.2: a host that takes no NOTIFY gets those with NOTIFY=NEVER from nobody */
+static int is_silent(const struct session *s, const struct recipient *r)
+{
+  return !(s->verbs & VERB_DSN) && strcmp(r->rcpt->notify, "NEVER") == 0;
+}
+
 /* the recipients of the next transaction; how many */
 static size_t pick(struct transaction *t)
 {
@@ -58,8 +64,10 @@ static size_t pick(struct transaction *t)
   t->nto = 0;
   for (size_t i = 0; i < a->n && t->nto < max; i++) {
     struct recipient *r = &a->recipient[i];
-    if (r->is_settled || r->was_answered || !fits_domains(t, r, &domains))
+    if (r->is_settled || r->was_answered ||
+        (t->nto > 0 && is_silent(t->s, r) != t->is_silent) || !fits_domains(t, r, &domains))
       continue;
+    t->is_silent = is_silent(t->s, r);
     r->is_accepted = 0;
     t->to[t->nto++] = r;
   }

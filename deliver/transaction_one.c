@@ -26,7 +26,7 @@ static int cat_mail(struct transaction *t, stralloc *out)
 {
   struct session *s = t->s;
   const struct envelope *e = &s->attempt->env;
-  int ok = cats(out, "MAIL FROM:<", e->sender) && stralloc_cats(out, ">");
+  int ok = cats(out, "MAIL FROM:<", t->is_silent ? "" : e->sender) && stralloc_cats(out, ">");
 
   if ((s->verbs & VERB_SIZE) && t->size) {
     s->facts |= IF_SIZE;
@@ -132,6 +132,7 @@ static void settle_all(struct transaction *t, enum verdict v, uint64_t wait)
     if (r->is_settled || r->was_answered || (t->accepted && !r->is_accepted))
       continue;
     keep_result(t->s, r);
+    r->has_dsn = (t->s->verbs & VERB_DSN) != 0;
     attempt_settle(t->s->attempt, r, v, wait);
   }
 }

@@ -17,6 +17,7 @@ struct transaction {
   struct recipient **to;
   size_t nto, accepted;
   int is_batch;
+  int is_silent; /* of these recipients nothing is to be reported: it goes from the null sender */
   const char *reason; /* for the form of the body, told last */
 };
 

@@ -381,6 +381,9 @@ static int on_result(struct job *j, const struct wire_msg *m, size_t i, const ch
       wire_get_text(m, i + 3, 20, &status) != 0 || wire_get_text(m, i + 4, 4096, &reply) != 0)
     return -1;
   r.is_uncharged = m->n > i + 5 && wire_is(m, i + 5, "uncharged");
+  r.how = NOTIFY_NOTHING;
+  if (m->n > i + 5 && !r.is_uncharged && notify_read(m->f[i + 5].s, m->f[i + 5].len, &r.how) != 0)
+    return -1;
   j->told[place] = 1;
   j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;
