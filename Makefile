@@ -49,7 +49,7 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager waiting work due owed flush endings spawners reports control) \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news waiting work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)

@@ -14,8 +14,7 @@
 #include "queue/reports.h"
 #include "queue/waiting.h"
 
-#define AGAIN_SOON 10  /* seconds until a report that could not be queued is tried again */
-#define AGAIN_LATER 60 /* until there may be room for a warning */
+#define AGAIN_SOON 10 /* seconds until a report that could not be made is tried again */
 
 static uint64_t now(void)
 {
@@ -47,17 +46,22 @@ int owed_pay(struct work *w)
 {
   size_t owed;
   int warns;
+  unsigned int wait;
 
   w->warning = waiting_at(w->handle)->is_warned ? NOTIFY_NEVER_DUE
                                                 : notify_first_warning(program_table(), &w->e);
-  if (w->owed_again)
+  if (w->owed_again > now())
     return 0;
+  w->owed_again = 0;
   owed = count_owed(w);
   warns = w->warning <= now();
   if (owed == 0 && !warns)
     return 0;
-  if (!reports_have_room(owed == 0)) {
-    w->owed_again = now() + (owed ? AGAIN_SOON : AGAIN_LATER);
+  wait = reports_wait(owed == 0);
+  if (wait == 0 && work_to_file(w) != 0)
+    wait = AGAIN_SOON;
+  if (wait > 0) {
+    w->owed_again = now() + wait;
     return 0;
   }
   if (work_as_file(w) != 0) /* a report is made from a file */

@@ -22,7 +22,10 @@
 
 #define AT_ONCE 10
 #define LINE_MAX_REPORTS 1000 /* that wait; messages beyond it come again */
+#define LINE_MAX_WARNINGS 100 /* a short line: an attempt that comes due has to wait for it */
 #define PAUSE_MAX 60          /* seconds between tries while none succeeds */
+#define WAIT_SHORT 10         /* seconds for a message that is to come again */
+#define WAIT_LONG 60
 
 struct report {
   struct loop_handler handler; /* first */
@@ -195,11 +198,11 @@ static void start_next(void)
   }
 }
 
-int reports_have_room(int is_warning)
+unsigned int reports_wait(int is_warning)
 {
-  if (is_paused || running + in_line >= (failures ? 1 : LINE_MAX_REPORTS))
-    return 0;
-  return !is_warning || (!waiting && running < AT_ONCE);
+  if (is_paused || (failures && running + in_line > 0))
+    return WAIT_LONG;
+  return in_line < (is_warning ? LINE_MAX_WARNINGS : LINE_MAX_REPORTS) ? 0 : WAIT_SHORT;
 }
 
 void reports_start(struct work *w)

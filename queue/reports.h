@@ -7,9 +7,9 @@
 
 /* what bounces need: the channel to the intake, the queue directory, and the compiled tables */
 void reports_open(struct chan *intake, int queue_fd);
-/* whether another report may be asked for now: there is a line, but not for warnings, which have
- * time */
-int reports_have_room(int is_warning);
+/* 0: another report may be asked for now; else in how many seconds it may be worth to ask again.
+ * The line is shorter for warnings, which have time */
+unsigned int reports_wait(int is_warning);
 /* starts a report for w; owed_paid() follows. */
 void reports_start(struct work *w);
 

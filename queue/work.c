@@ -104,6 +104,11 @@ static int file_as(struct work *w, enum store_state s, uint32_t next, uint32_t h
   return 0;
 }
 
+int work_to_file(struct work *w)
+{
+  return is_in_journal(w) ? file_as(w, STORE_NEW, 0, 0) : 0;
+}
+
 int work_file(uint32_t handle)
 {
   struct work *w = waiting_at(handle)->place || waiting_at(handle)->is_parked ? NULL : work_find(handle);
@@ -220,9 +225,8 @@ static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
   return todo > 0;
 }
 
-static void rest(struct work *w, uint32_t due, int is_owed)
+static void rest(struct work *w, uint32_t due)
 {
-  waiting_at(w->handle)->is_owed = is_owed != 0;
   waiting_until(w->handle, due);
   free_work(w);
 }
@@ -232,11 +236,14 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
 
+  waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
-    else
-      rest(w, due, is_owed); /* if it cannot be filed now, the journal has it */
+      return;
+    }
+    waiting_at(w->handle)->is_unverified = !is_in_journal(w);
+    rest(w, due); /* if it cannot be filed now, the journal has it */
     return;
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
@@ -246,7 +253,7 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
   else
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
-  rest(w, due, is_owed);
+  rest(w, due);
 }
 
 /* how many recipients are not finished for good: to be tried, or reported */
@@ -259,9 +266,13 @@ static size_t unfinished(const struct work *w)
   return n;
 }
 
-/* nothing was tried: the file stays as it is, and the message waits for room */
+/* nothing more was tried: the message stays as it is, and waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
+    keep(w); /* what is done is known here only, and would be done again */
+    return;
+  }
   if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
     waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);

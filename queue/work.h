@@ -77,6 +77,8 @@ void work_remove(struct work *w);
 /* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
  * with errno */
 int work_file(uint32_t handle);
+/* the same for one that is being worked on, unless it is a file: reports are made from files */
+int work_to_file(struct work *w);
 
 /* ---- results, from spawners.c */
 
