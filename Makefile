@@ -49,7 +49,7 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news waiting work due owed flush endings spawners reports control) \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names waiting work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
@@ -64,6 +64,7 @@ LINKS    := $(BUILD)/bin/mailq $(BUILD)/bin/newaliases
 SCRIPTS  := $(BUILD)/libexec/heloise-users
 MANUALS  := $(wildcard */*.[1-8]) $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHERS := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- targets people use
@@ -80,6 +81,7 @@ help:
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
+	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -92,11 +94,11 @@ setup-tests: setup
 	@CDB_DIR='$(CDB_DIR)' conf/setup tests
 
 check: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run all $(BUILD)
 
 unit e2e peers crash: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run $@ $(BUILD)
 
 # another mail system: tests/peers/README
@@ -105,6 +107,10 @@ zoo:
 
 bench: all
 	@tests/bench/mtas $(BUILD) $(PARTS)
+
+bench-queue: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/queue $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -115,6 +121,7 @@ asan: setup
 
 units: $(UNITS)
 fuzzers: $(FUZZERS)
+benchers: $(BENCHERS)
 
 # as root and without DESTDIR it makes the users too, and sendmail setgid hldrop; a package
 # does both when it is installed
@@ -218,6 +225,12 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuz
 	@echo 'LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
 
+# tools of bench-queue: fill makes waiting messages by the store's own code, but unflushed
+WRAP_fill := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=sync_file_range
+$(BENCHERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/tests/tested.a
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound $(LIBS)
+
 SECONDS ?= 60
 fuzz: setup
 	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' libfuzzers
@@ -231,4 +244,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
