@@ -27,13 +27,13 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address hello access verbs content header retry peerwords localuser confine json tls eightbit)
-MESSAGE_SRC  := queue/envelope.c queue/history.c queue/halfline.c queue/dialogue.c
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit)
+MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript clearing)
 STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
-ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn cardfile \
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt attempt_results attempt_hosts client client_judge client_greet client_keep transaction transaction_one body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
@@ -49,10 +49,11 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/names.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/endings.c queue/spawners.c queue/reports.c queue/control.c \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names waiting work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
-libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
-libexec_heloise-deliver_SRC := deliver/deliver.c deliver/spawn.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
+libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
+libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
+libexec_heloise-stem_SRC    := deliver/stem.c deliver/succession.c deliver/heir.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
 libexec_heloise-local_SRC   := deliver/local.c deliver/localspawn.c deliver/localjob.c deliver/localchild.c deliver/forward.c deliver/deliveredto.c deliver/maildir.c $(MESSAGE_SRC)
 libexec_heloise-resolve_SRC := resolve/resolve.c resolve/askers.c resolve/trust.c resolve/lookup.c resolve/answer.c
 libexec_heloise-resolve_LIBS := -lunbound
@@ -186,6 +187,7 @@ $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_jobs := -Wl,--wrap=stems_birth,--wrap=stems_renew,--wrap=relay_tell
 WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
 WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
