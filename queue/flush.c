@@ -36,7 +36,7 @@ static void *flusher(void *arg)
     thread.is_wanted = 0;
     pthread_mutex_unlock(&thread.lock);
     for (int s = 0; s < STORE_STATES; s++)
-      store_flush(queue_fd, (enum store_state)s, mine[s]);
+      store_flush(queue_fd, (enum store_state)s, mine[s]); /* what it cannot hold may be delivered again, no more */
     pthread_mutex_lock(&thread.lock);
   }
   return arg;

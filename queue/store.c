@@ -99,7 +99,7 @@ static unsigned int bucket_of(const char *id)
   return (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
 }
 
-static void path_of(char out[STORE_NAME_MAX], const struct store_name *n)
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n)
 {
   const char *bucket = n->id + 13;
 
@@ -142,6 +142,19 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
              hex8(name + 10, &n->hop) == 0
            ? 0
            : -1;
+}
+
+int store_parse(const char *path, struct store_name *n)
+{
+  for (int s = 0; s < STORE_STATES; s++) {
+    size_t len = strlen(state_dirs[s]);
+    const char *b = path + len + 1;
+    if (strncmp(path, state_dirs[s], len) == 0 && path[len] == '/' && b[0] >= '0' && b[0] <= '7' &&
+        b[1] >= '0' && b[1] <= '7' && b[2] == '/')
+      return parse_name((enum store_state)s, (unsigned int)(b[0] - '0') * 8 + (unsigned int)(b[1] - '0'),
+                        b + 3, n);
+  }
+  return -1;
 }
 
 /* ---- directories */
@@ -281,15 +294,18 @@ uint64_t store_bucket_bit(const struct store_name *n)
   return (uint64_t)1 << bucket_of(n->id);
 }
 
-void store_flush(int queue_fd, enum store_state s, uint64_t buckets)
+int store_flush(int queue_fd, enum store_state s, uint64_t buckets)
 {
   char path[STORE_NAME_MAX];
+  int r = 0;
 
   for (unsigned int b = 0; b < BUCKETS; b++)
     if (buckets & (uint64_t)1 << b) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
-      flush_dir(queue_fd, path); /* what it could not hold may be delivered again, no more */
+      if (flush_dir(queue_fd, path) != 0)
+        r = -1;
     }
+  return r;
 }
 
 int store_put_aside(int queue_fd, const char *path, const char *why)
@@ -394,7 +410,7 @@ int store_open(int queue_fd, const struct store_name *n, int flags)
   struct stat st;
   int fd;
 
-  path_of(path, n);
+  store_path(path, n);
   fd = openat(queue_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0)
     return -1;
@@ -414,19 +430,28 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
   moved.state = s;
   moved.next = next;
   moved.hop = hop;
-  path_of(from, n);
-  path_of(to, &moved);
+  store_path(from, n);
+  store_path(to, &moved);
   if (strcmp(from, to) != 0 && renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE) != 0)
     return -1;
   *n = moved;
   return 0;
 }
 
+int store_place(int queue_fd, const struct store_name *n)
+{
+  char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
+
+  snprintf(from, sizeof from, "tmp/%.*s", STORE_ID_LEN, n->id);
+  store_path(to, n);
+  return renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE);
+}
+
 int store_remove(int queue_fd, const struct store_name *n)
 {
   char path[STORE_NAME_MAX];
 
-  path_of(path, n);
+  store_path(path, n);
   return unlinkat(queue_fd, path, 0);
 }
 
@@ -434,7 +459,7 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
 {
   char path[STORE_NAME_MAX];
 
-  path_of(path, n);
+  store_path(path, n);
   return store_put_aside(queue_fd, path, why);
 }
 

@@ -39,6 +39,10 @@ int store_settle(int queue_fd);
 uint32_t store_hop_hash(const char *nexthop, size_t len);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
+/* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
+int store_parse(const char *path, struct store_name *n);
+/* the same the other way */
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n);
 /* when a well-formed id was made (epoch) */
 uint64_t store_id_time(const char *id);
 const char *store_state_word(enum store_state s);
@@ -77,9 +81,13 @@ int store_open(int queue_fd, const struct store_name *n, int flags);
 /* moves a message to another state, next attempt and hop, in one rename; updates *n. Not
  * flushed: the old name says nothing false. 0, or -1 with errno (then *n is unchanged). */
 int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t next, uint32_t hop);
-/* flushes those directories of a state whose bits are set; the bit of a message's. Thread-safe. */
-void store_flush(int queue_fd, enum store_state s, uint64_t buckets);
+/* flushes those directories of a state whose bits are set; the bit of a message's. Thread-safe.
+ * 0, or -1 with errno */
+int store_flush(int queue_fd, enum store_state s, uint64_t buckets);
 uint64_t store_bucket_bit(const struct store_name *n);
+/* gives the file tmp/ID, which is complete and flushed, its name; never over another. Not flushed.
+ * 0, or -1 with errno */
+int store_place(int queue_fd, const struct store_name *n);
 /* the message has left the queue: unlinks it. 0, or -1 with errno. */
 int store_remove(int queue_fd, const struct store_name *n);
 /* puts a message aside in corrupt/ and logs why. 0, or -1 with errno. */

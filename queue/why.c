@@ -66,6 +66,10 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
                                     : "Nothing is left to do for it.", "", "");
     return;
   }
+  if (s->m->name.state == STORE_HOLD && s->m->name.next != UINT32_MAX) {
+    add(f, "An administrator holds it, until `heloise queue release ", s->e.id, "`.");
+    return;
+  }
   if (s->m->due == UINT32_MAX || r->next == UINT32_MAX) {
     add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
         s->e.id, "`.");
@@ -125,7 +129,7 @@ static void tell_all(struct sight *s, const struct story *story)
   inspect_say(v, 0, "Message %s from <%s> came %s ago and waits in state %s for %zu of %zu recipient%s.\n",
               s->e.id, sight_clean(s->e.sender),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
-              sight_state(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
+              sight_state_word(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
   for (size_t i = 0; i < s->e.nrcpt; i++)
     if (is_open(&s->e.rcpt[i]))
       tell_rcpt(s, i);

@@ -74,6 +74,7 @@ static void free_work(struct work *w)
   if (w->next)
     w->next->prev = w->prev;
   envelope_free(&w->e);
+  free(w->give_up);
   free(w->busy);
   free(w);
   working--;
@@ -169,7 +170,7 @@ static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
 static void wait_again(struct work *w, uint64_t next, uint32_t hop)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
-  enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
+  enum store_state s = due == WAITING_NEVER || w->is_held ? STORE_HOLD : STORE_CUR;
 
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
     log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
@@ -178,7 +179,7 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   else
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
-  waiting_until(w->handle, due);
+  waiting_until(w->handle, w->is_held ? WAITING_NEVER : due); /* its name keeps the time */
   free_work(w);
 }
 
@@ -231,6 +232,8 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
+  if (w->give_up)
+    due_refuse(w, w->give_up);
   if (need_report(w) > 0) {
     w->is_reporting = 1;
     reports_start(w);
@@ -240,7 +243,7 @@ static void settle(struct work *w)
     leave(w, "no recipient is left");
   else if (w->is_unmarked && mark_again(w) != 0)
     keep(w);
-  else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+  else if (!w->is_held && w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
     wait_again(w, next, hop);
@@ -265,6 +268,26 @@ void work_remove(struct work *w)
 {
   w->is_removed = 1;
   settle(w);
+}
+
+int work_hold(struct work *w, int is_held)
+{
+  int was_held = w->is_held;
+
+  w->is_held = is_held;
+  return was_held != is_held;
+}
+
+int work_bounce(struct work *w, const char *text)
+{
+  char *copy = strdup(text);
+
+  if (!copy)
+    return -1;
+  free(w->give_up);
+  w->give_up = copy;
+  settle(w);
+  return 0;
 }
 
 /* ---- results */

@@ -31,6 +31,8 @@ struct work {
   size_t jobs;         /* not yet over */
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_hurried, is_removed, is_reporting;
+  int is_held;   /* goes on hold when its jobs end */
+  char *give_up; /* then its recipients fail, with this text: "5.3.0 TEXT"; or NULL */
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
@@ -68,6 +70,10 @@ size_t work_room(void);
 struct work *work_find(uint32_t handle);
 /* an administrator removes a message that is being worked on: it goes when its jobs end */
 void work_remove(struct work *w);
+/* ... holds it likewise, or no longer: 0 when that was so already */
+int work_hold(struct work *w, int is_held);
+/* ... gives it up likewise. 0, or -1 (ENOMEM) */
+int work_bounce(struct work *w, const char *text);
 
 /* ---- results, from spawners.c */
 
