@@ -188,7 +188,7 @@ def damaged():
         "a path": (data.replace(b"m " + ids[0].encode(), b"m ../../../tmp/xxx", 1), None, "damaged"),
         "an id that is another's": (data.replace(b"m " + ids[0].encode(), b"m 0000000000000" + ids[0][-2:].encode(), 1), 3,
                                     "not taken"),
-        "twice": (data[:second] + data[data.index(b"m "):], 4, "not taken"),
+        "twice": (data[:second] + data[data.index(b"\nm ") + 1:], 4, "not taken"),
     }
     for is_up in (True, False):
         for name, (bad, count, said) in cases.items():
@@ -197,7 +197,7 @@ def damaged():
                 b.start()
             r = b.cli("queue", "import", "-", stdin=bad)
             equal(r.returncode, 65, name + r.error)
-            contains(r.error, said)
+            contains(name + ": " + r.error, said)
             if count is not None:
                 equal(len(b.queue()), count, name)
             equal(b.cli("queue", "verify").returncode, 0, name)
