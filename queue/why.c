@@ -14,10 +14,10 @@
 #include "queue/sight.h"
 #include "queue/story.h"
 
-/* what is to come for a recipient */
+/* what is to come for a recipient; times are 0 when nothing is to come */
 struct future {
-  uint64_t next;     /* epoch; 0: not by itself, or now */
-  uint64_t warn;     /* when the sender is to hear of the delay; 0: never, or that was before */
+  uint64_t next;     /* epoch; 0 also: now */
+  uint64_t warn;     /* when the sender is to hear of the delay; 0 also: that was before */
   uint64_t end;      /* when it goes back */
   char text[600];    /* all of it in sentences */
 };
@@ -25,6 +25,11 @@ struct future {
 static int is_open(const struct envelope_rcpt *r)
 {
   return r->status == RCPT_TODO || r->status == RCPT_FAILED;
+}
+
+static int is_held(const struct sight *s, const struct envelope_rcpt *r)
+{
+  return s->m->due == UINT32_MAX || r->next == UINT32_MAX;
 }
 
 /* RFC 3461 4.1: without NOTIFY a warning may be sent, with it only when it says DELAY */
@@ -55,12 +60,22 @@ static void add(struct future *f, const char *a, const char *b, const char *c)
   snprintf(f->text + n, sizeof f->text - n, "%s%s%s%s", n ? " " : "", a, b, c);
 }
 
+/* the last attempt is at the end of its life, or when something runs again after that */
+static int is_last(const struct future *f)
+{
+  return f->next >= f->end || sight_now() >= f->end;
+}
+
 static void foresee(const struct sight *s, size_t i, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
 
   f->text[0] = 0;
   times_of(s, i, f);
+  if (s->m->is_active)
+    f->next = 0;
+  if (r->status != RCPT_TODO || is_held(s, r))
+    f->next = f->warn = f->end = 0;
   if (r->status != RCPT_TODO) {
     add(f, r->status == RCPT_FAILED ? "A failure report to the sender is being made."
                                     : "Nothing is left to do for it.", "", "");
@@ -70,7 +85,7 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
     add(f, "An administrator holds it, until `heloise queue release ", s->e.id, "`.");
     return;
   }
-  if (s->m->due == UINT32_MAX || r->next == UINT32_MAX) {
+  if (is_held(s, r)) {
     add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
         s->e.id, "`.");
     return;
@@ -83,8 +98,19 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
   }
   if (f->warn)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
-  add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
+  if (is_last(f))
+    add(f, "That is the last attempt: if it fails, the message goes back to ", "", "");
+  else
+    add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
   strcat(f->text, *s->e.sender ? "its sender." : "the postmaster.");
+}
+
+/* when the next attempt is: what is known of a peer until then tells nothing about it */
+static uint64_t next_attempt(const struct sight *s)
+{
+  uint64_t now = sight_now();
+
+  return s->m->is_active || s->m->due == UINT32_MAX || s->m->due < now ? now : s->m->due;
 }
 
 /* ---- words */
@@ -135,7 +161,7 @@ static void tell_all(struct sight *s, const struct story *story)
       tell_rcpt(s, i);
   inspect_say(v, 0, "\nWhat was tried:\n%s", story->n ? "" : "  Nothing yet.\n");
   story_tell(story, &t);
-  story_plans(story, sight_now(), &t);
+  story_plans(story, next_attempt(s), &t);
 }
 
 /* ---- JSON */
@@ -144,6 +170,11 @@ static int append(void *arg, int depth, const char *sentence)
 {
   (void)depth;
   return json_array_append_new(arg, json_bytes(sentence));
+}
+
+static json_t *time_json(uint64_t t)
+{
+  return t ? json_time(t) : json_null();
 }
 
 static json_t *rcpt_json(const struct sight *s, size_t i)
@@ -160,8 +191,9 @@ static json_t *rcpt_json(const struct sight *s, size_t i)
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));
   json_object_set_new(r, "rule", json_bytes(rule.s));
-  json_object_set_new(r, "warning", f.warn ? json_time(f.warn) : json_null());
-  json_object_set_new(r, "expires", json_time(f.end));
+  json_object_set_new(r, "next", time_json(f.next));
+  json_object_set_new(r, "warning", time_json(f.warn));
+  json_object_set_new(r, "expires", time_json(f.end));
   json_object_set_new(r, "what_next", json_bytes(f.text));
   return r;
 }
@@ -172,8 +204,9 @@ static json_t *all_json(struct sight *s, const struct story *story)
   const struct story_teller t = {.e = &s->e, .say = append, .arg = plans};
 
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    json_array_append_new(list, rcpt_json(s, i));
-  story_plans(story, sight_now(), &t);
+    if (is_open(&s->e.rcpt[i]))
+      json_array_append_new(list, rcpt_json(s, i));
+  story_plans(story, next_attempt(s), &t);
   json_object_set_new(o, "why", list);
   json_object_set_new(o, "history", story_json(story));
   json_object_set_new(o, "plans", plans);
