@@ -97,12 +97,14 @@ enum acted act_release(int queue_fd, struct store_name *n)
   return move(queue_fd, n, STORE_CUR, n->next ? n->next : now());
 }
 
-/* opens and reads a message for changes: a descriptor, or -1 with errno */
-static int open_message(int queue_fd, const struct store_name *n, struct envelope *e)
+/* opens and reads a message for changes, as a file: a descriptor, or -1 with errno */
+static int open_message(int queue_fd, struct store_name *n, struct envelope *e)
 {
   int fd = store_open(queue_fd, n, O_RDWR), saved;
   const char *why;
 
+  if (fd < 0 && errno == EROFS && store_move(queue_fd, n, STORE_NEW, 0, 0) == 0)
+    fd = store_open(queue_fd, n, O_RDWR);
   if (fd < 0)
     return -1;
   if (envelope_read(fd, e, &why) == 0) {

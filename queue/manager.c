@@ -3,6 +3,7 @@
  * Runs as hlqueue with the queue directory; no network. Knows every message by name, takes
  * up what is due, has attempts made, records what they say. heloise-queue(8) */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -32,14 +33,41 @@ static struct loop_timer timer, scan_timer, sweeper;
 
 /* ---- messages enter */
 
+/* a second file of a message goes to corrupt/: of two, the one that was tried is the message */
+static void put_twin_aside(uint32_t h, const struct store_name *found)
+{
+  struct store_name known, *twin = &known;
+  int fd = store_open(queue_fd, found, O_RDONLY);
+
+  if (fd < 0)
+    return; /* it is gone: the manager has moved it */
+  close(fd);
+  waiting_name(h, &known);
+  if (known.state == STORE_NEW && found->state != STORE_NEW && waiting_at(h)->place != 0) {
+    waiting_moved(h, found);
+    waiting_until(h, found->state == STORE_HOLD ? WAITING_NEVER : found->next);
+  } else {
+    *twin = *found;
+  }
+  store_corrupt(queue_fd, twin, "its id is that of another message");
+}
+
 static int add_found(void *arg, const struct store_name *n)
 {
   uint32_t h = waiting_add(n);
+  struct store_name known;
 
   (void)arg;
-  if (h == WAITING_NONE)
+  if (h == WAITING_NONE) {
     log_failed("queue", n->id, "out of memory; the message waits for the next start");
-  else if (waiting_at(h)->place != 0)
+    return 0;
+  }
+  waiting_name(h, &known);
+  if (known.state > STORE_HOLD)
+    return 0; /* the store knows which of both forms counts */
+  if (known.state != n->state || known.next != n->next || known.hop != n->hop)
+    put_twin_aside(h, n);
+  if (waiting_at(h)->place != 0)
     waiting_at(h)->is_unverified = 1;
   return 0;
 }

@@ -165,7 +165,9 @@ int sight_open(struct sight *s, const struct inspect_view *v, const struct inspe
     return -1;
   }
   if (envelope_read(s->fd, &s->e, why) != 0) {
+    int saved = errno;
     close(s->fd);
+    errno = saved;
     return -1;
   }
   return 0;
@@ -297,8 +299,14 @@ static int seek_one(void *arg, const struct inspect_message *m)
 
   if (k->v->progress)
     k->v->progress(k->v->arg, k->done++, k->total);
-  if (!filter_takes_state(k->f, sight_state(m)) || sight_open(&s, k->v, m, &why) != 0)
-    return 0; /* one that cannot be opened was delivered meanwhile, or will be put aside */
+  if (!filter_takes_state(k->f, sight_state(m)))
+    return 0;
+  if (sight_open(&s, k->v, m, &why) != 0) {
+    if (errno != ENOENT) /* else it left meanwhile */
+      inspect_say(k->v, 1, "heloise: message %s: %s; `heloise queue verify` says more\n",
+                  m->name.id, why);
+    return 0;
+  }
   if (filter_takes(k->f, &s.e, k->now))
     r = k->take(k->arg, &s);
   sight_close(&s);

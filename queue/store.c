@@ -412,8 +412,11 @@ int store_open(int queue_fd, const struct store_name *n, int flags)
 
   store_path(path, n);
   fd = openat(queue_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0)
+  if (fd < 0) {
+    if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
+      errno = EBADMSG; /* a link, a directory, a socket or FIFO: no message */
     return -1;
+  }
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     close(fd);
     errno = EBADMSG;
@@ -463,6 +466,21 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
   return store_put_aside(queue_fd, path, why);
 }
 
+static void sweep_one(int queue_fd, const char *name)
+{
+  char path[STORE_NAME_MAX + 256];
+
+  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    return;
+  snprintf(path, sizeof path, "tmp/%s", name);
+  if (!store_is_id(name, strlen(name)))
+    store_put_aside(queue_fd, path, "not the name of a message");
+  else if (unlinkat(queue_fd, path, 0) == 0)
+    log_swept(name, "never acknowledged");
+  else
+    store_put_aside(queue_fd, path, "not a file");
+}
+
 void store_sweep(int queue_fd)
 {
   int fd = openat(queue_fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -475,9 +493,6 @@ void store_sweep(int queue_fd)
     return;
   }
   while ((d = readdir(dir)))
-    if (store_is_id(d->d_name, strlen(d->d_name))) {
-      store_abandon(queue_fd, d->d_name);
-      log_swept(d->d_name, "never acknowledged");
-    }
+    sweep_one(queue_fd, d->d_name);
   closedir(dir);
 }

@@ -76,7 +76,8 @@ int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */
 int store_find(int queue_fd, const char *id, struct store_name *n);
-/* opens a message (O_RDONLY or O_RDWR): a descriptor, or -1 with errno */
+/* opens a message (O_RDONLY or O_RDWR): a descriptor, or -1 with errno (EBADMSG: what has its name
+ * is no file) */
 int store_open(int queue_fd, const struct store_name *n, int flags);
 /* moves a message to another state, next attempt and hop, in one rename; updates *n. Not
  * flushed: the old name says nothing false. 0, or -1 with errno (then *n is unchanged). */
@@ -95,7 +96,7 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why);
 /* moves what stands under `path` (relative to the queue) to corrupt/, under a name that is free
  * there, and logs why. 0, or -1 with errno. */
 int store_put_aside(int queue_fd, const char *path, const char *why);
-/* clears tmp/ of what an earlier run left */
+/* clears tmp/ of what an earlier run left; what is none of that goes to corrupt/ */
 void store_sweep(int queue_fd);
 
 #endif

@@ -199,8 +199,16 @@ void transcript_sweep(int queue_fd, uint64_t before, int (*is_queued)(const char
   snprintf(path, sizeof path, b < BUCKETS ? "transcript/%02o" : "transcript/all", b);
   dir = open_dir(queue_fd, path);
   while (dir && (d = readdir(dir))) {
-    if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        S_ISDIR(st.st_mode) || (uint64_t)st.st_mtime >= before)
+    if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+        fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;
+    if (!S_ISREG(st.st_mode)) {
+      char foreign[PATH + sizeof d->d_name];
+      snprintf(foreign, sizeof foreign, "%s/%s", path, d->d_name);
+      store_put_aside(queue_fd, foreign, "not a transcript");
+      continue;
+    }
+    if ((uint64_t)st.st_mtime >= before)
       continue;
     if (b < BUCKETS && is_queued(d->d_name))
       continue;

@@ -17,7 +17,6 @@
 
 #include "common/json.h"
 #include "common/verdict.h"
-#include "queue/history.h"
 #include "queue/sight.h"
 #include "queue/survey.h"
 
@@ -28,10 +27,11 @@ struct verifying {
   const struct inspect_view *v;
   uid_t owner;
   uint64_t began, done, total;
-  unsigned long messages, recipients, broken, rights, unknown, left, corrupt;
+  unsigned long messages, recipients, broken, rights, marks, unknown, left, corrupt;
   uint64_t bytes;
   void *seen; /* tree of the ids in one bucket */
   char bucket[3];
+  size_t doubtful; /* of the message read last */
   char text[100]; /* of a finding */
 };
 
@@ -56,17 +56,15 @@ static int say_broken(struct verifying *k, const char *path, const char *why)
 static const char *fault_of(struct verifying *k, int fd, const struct store_name *name)
 {
   struct envelope e;
-  struct stat st;
-  const char *why = "cannot be read";
+  const char *why;
 
-  if (fstat(fd, &st) != 0 || envelope_read(fd, &e, &why) != 0)
+  if (envelope_read(fd, &e, &why) != 0)
     return why;
   if (name && strcmp(e.id, name->id) != 0)
     why = "its id is not its name's";
   else if (envelope_verify(fd, &e, &why) == 0)
     why = NULL;
-  if (!why && st.st_size > e.history_at + HISTORY_MAX)
-    why = "longer than a message with its history can be";
+  k->doubtful = e.doubtful;
   if (!why && name) {
     k->recipients += e.nrcpt;
     k->bytes += e.body_len;
@@ -95,6 +93,7 @@ static const char *fault(struct verifying *k, const struct store_name *n)
   int fd = store_open(k->v->queue_fd, n, O_RDONLY);
   const char *why;
 
+  k->doubtful = 0;
   if (fd < 0)
     return errno == ENOENT || errno == EACCES ? NULL /* its rights are told */
            : errno == EBADMSG                 ? "not a file"
@@ -218,6 +217,11 @@ static int check_message(struct verifying *k, const struct survey_entry *e)
   why = rights_fault(k, e->path);
   if (why)
     return say(k, "rights", &k->rights, e->path, why);
+  if (k->doubtful > 0) {
+    snprintf(k->text, sizeof k->text, "the marks of %zu recipients are damaged: they count as still to do",
+             k->doubtful);
+    say(k, "marks", &k->marks, e->path, k->text);
+  }
   if (is_unknown(k, &e->name))
     return say(k, "unknown", &k->unknown, e->path, "the manager does not know it");
   return 0;
@@ -271,10 +275,10 @@ int verify_run(const struct inspect_view *v, const struct request *q)
   tdestroy(k.seen, free);
   if (r < 0)
     inspect_say(v, 1, "heloise: a part of the queue cannot be read\n");
-  sight_print(v, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "messages", (json_int_t)k.messages,
+  sight_print(v, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "messages", (json_int_t)k.messages,
                            "recipients", (json_int_t)k.recipients, "bytes", (json_int_t)k.bytes,
                            "broken", (json_int_t)k.broken, "rights",
-                           (json_int_t)k.rights, "unknown", (json_int_t)k.unknown, "left",
+                           (json_int_t)k.rights, "marks", (json_int_t)k.marks, "unknown", (json_int_t)k.unknown, "left",
                            (json_int_t)k.left, "corrupt", (json_int_t)k.corrupt));
   return r == 0 ? EXIT_OK : EXIT_IOERR;
 }

@@ -517,6 +517,8 @@ int work_begin(uint32_t handle)
     return 0;
   }
   rec->is_unverified = 0;
+  if (w->e.doubtful > 0)
+    log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");
   if (w->e.content & CONTENT_LOOP)
     due_refuse(w, "5.4.6 the message has passed too many hops: it is looping");
   if (w->e.content & CONTENT_TOO_BIG)
