@@ -185,6 +185,7 @@ WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev
+WRAP_test_import := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 
 $(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%
