@@ -14,6 +14,7 @@
 #include "common/verdict.h"
 #include "queue/envelope.h"
 #include "queue/history.h"
+#include "queue/store_flight.h"
 #include "queue/transcript.h"
 
 #define NEVER UINT32_MAX
@@ -182,7 +183,13 @@ enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason)
 
 enum acted act_remove(int queue_fd, const struct store_name *n)
 {
-  if (store_remove(queue_fd, n) != 0 && errno != ENOENT)
+  struct store_name last = *n;
+
+  /* until the journal knows, its file stays with nothing left to do: a start in between must find it
+   * due, not on hold or waiting for a time */
+  if (n->state != STORE_FLIGHT && flight_is_known(queue_fd, n->id))
+    store_move(queue_fd, &last, STORE_CUR, 0, n->hop);
+  if (store_remove(queue_fd, &last) != 0 && errno != ENOENT)
     return failed(n);
   transcript_left(queue_fd, n->id);
   return ACTED_DONE;

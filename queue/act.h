@@ -32,7 +32,7 @@ enum acted {
   ACTED_FAILED = 'f'   /* its file cannot be changed */
 };
 
-#define ACT_IDS 500 /* at most, separated by spaces, in one message to the manager */
+#define ACT_IDS 200 /* at most, separated by spaces, in one message to the manager */
 
 const char *act_word(enum act a);
 /* 0, or -1: there is none of that name */

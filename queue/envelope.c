@@ -439,43 +439,72 @@ static int sum_block(int fd, const struct envelope *e, XXH3_state_t *x)
   return r;
 }
 
-int envelope_verify(int fd, const struct envelope *e, const char **why)
+/* the checksum of what is in the file: 0, or -1 with errno */
+static int sum_file(int fd, const struct envelope *e, uint64_t *sum)
 {
   XXH3_state_t *x = XXH3_createState();
   char *buf = malloc(CHUNK);
   off_t at = e->body_at;
   uint64_t left = e->body_len;
-  struct stat st;
-  int r = -1;
+  int r = x && buf && XXH3_64bits_reset(x) == XXH_OK ? sum_block(fd, e, x) : -1;
 
-  *why = "cannot be read";
-  if (fstat(fd, &st) != 0)
-    goto done;
-  *why = "longer than a message with its history can be";
-  errno = EBADMSG;
-  if (st.st_size > e->history_at + HISTORY_MAX)
-    goto done;
-  *why = "cannot be read";
-  if (!x || !buf || XXH3_64bits_reset(x) != XXH_OK || sum_block(fd, e, x) != 0)
-    goto done;
-  while (left > 0) {
+  while (r == 0 && left > 0) {
     size_t n = left < CHUNK ? (size_t)left : CHUNK;
-    if (read_all(fd, buf, n, at) != 0)
-      goto done;
+    r = read_all(fd, buf, n, at);
     XXH3_64bits_update(x, buf, n);
     at += (off_t)n;
     left -= n;
   }
-  if (read_all(fd, buf, ENVELOPE_HEAD_SUMMED, 0) != 0)
-    goto done;
-  XXH3_64bits_update(x, buf, ENVELOPE_HEAD_SUMMED);
-  *why = "checksum differs";
-  errno = EBADMSG;
-  r = XXH3_64bits_digest(x) == e->checksum ? 0 : -1;
-done:
+  if (r == 0)
+    r = read_all(fd, buf, ENVELOPE_HEAD_SUMMED, 0);
+  if (r == 0) {
+    XXH3_64bits_update(x, buf, ENVELOPE_HEAD_SUMMED);
+    *sum = XXH3_64bits_digest(x);
+  }
   XXH3_freeState(x);
   free(buf);
   return r;
+}
+
+int envelope_verify(int fd, const struct envelope *e, const char **why)
+{
+  struct stat st;
+  uint64_t sum;
+
+  *why = "cannot be read";
+  if (fstat(fd, &st) != 0)
+    return -1;
+  if (st.st_size > e->history_at + HISTORY_MAX) {
+    *why = "longer than a message with its history can be";
+    errno = EBADMSG;
+    return -1;
+  }
+  if (sum_file(fd, e, &sum) != 0)
+    return -1;
+  *why = "checksum differs";
+  errno = EBADMSG;
+  return sum == e->checksum ? 0 : -1;
+}
+
+int envelope_rename(int fd, const struct envelope *e, const char *id)
+{
+  struct envelope_sum sum = {(uint64_t)e->body_at, e->body_len, 0, e->content, e->longest};
+  char head[ENVELOPE_HEAD];
+  size_t len = strlen(e->id);
+
+  errno = EINVAL;
+  if (strlen(id) != len || pwrite(fd, id, len, ENVELOPE_HEAD + 2) != (ssize_t)len ||
+      sum_file(fd, e, &sum.checksum) != 0)
+    return -1;
+  envelope_head(head, &sum);
+  return pwrite(fd, head, sizeof head, 0) == (ssize_t)sizeof head ? 0 : -1;
+}
+
+static void mark_of(char mark[MARK_LEN + 1], const struct envelope_rcpt *r)
+{
+  snprintf(mark, MARK_LEN + 1, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
+           (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
+  mark[MARK_CHECK] = check_letter(mark);
 }
 
 int envelope_mark(int fd, const struct envelope *e, size_t i)
@@ -484,13 +513,21 @@ int envelope_mark(int fd, const struct envelope *e, size_t i)
   char mark[MARK_LEN + 1];
   ssize_t n;
 
-  snprintf(mark, sizeof mark, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
-           (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
-  mark[MARK_CHECK] = check_letter(mark);
+  mark_of(mark, r);
   n = pwrite(fd, mark, MARK_LEN, r->at + MARK_AT);
   if (n == MARK_LEN)
     return 0;
   if (n >= 0)
     errno = EIO;
   return -1;
+}
+
+void envelope_mark_all(char *image, const struct envelope *e)
+{
+  char mark[MARK_LEN + 1];
+
+  for (size_t i = 0; i < e->nrcpt; i++) {
+    mark_of(mark, &e->rcpt[i]);
+    memcpy(image + e->rcpt[i].at + MARK_AT, mark, MARK_LEN);
+  }
 }

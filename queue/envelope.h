@@ -81,6 +81,9 @@ int envelope_read(int fd, struct envelope *e, const char **why);
  * be: 0, or -1 as envelope_read() */
 int envelope_verify(int fd, const struct envelope *e, const char **why);
 void envelope_free(struct envelope *e);
+/* gives the message in a file another id of the same length: writes it, and the new checksum. 0, or
+ * -1 with errno. Not flushed; e stays as it was read. */
+int envelope_rename(int fd, const struct envelope *e, const char *id);
 
 /* parses a block that begins at buf and holds at least the envelope; takes a copy */
 int envelope_parse(const char *buf, size_t len, struct envelope *e, const char **why);
@@ -88,6 +91,8 @@ int envelope_parse(const char *buf, size_t len, struct envelope *e, const char *
 /* rewrites the changing part of recipient i's line from e->rcpt[i]. 0, or -1 with errno.
  * Not flushed. */
 int envelope_mark(int fd, const struct envelope *e, size_t i);
+/* the same for all recipients, in the image of a queue file that lies in memory */
+void envelope_mark_all(char *image, const struct envelope *e);
 
 /* domain of an address: after the last @; "" when there is none */
 const char *envelope_domain(const char *address);

@@ -3,11 +3,13 @@
  * Runs in a child of the manager and, while it is down, in the command under the instance's lock.
  * An archive is hostile: each message is gathered in tmp/, where it is checked as any file of the
  * queue is before it is worked on, and gets its name when it is whole and flushed. A group is
- * flushed at once. An id that is in the queue is never taken again. */
+ * flushed at once. An id that is in the queue is never taken again. One that the journal says is
+ * done with would be cleared away at the next start: such a message gets a fresh one. */
 #include "queue/import.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,9 @@
 #include "common/verdict.h"
 #include "queue/archive.h"
 #include "queue/envelope.h"
+#include "queue/journal_read.h"
 #include "queue/sight.h"
+#include "queue/store_flight.h"
 #include "queue/transcript.h"
 
 #define GROUP 100
@@ -49,7 +53,8 @@ struct import {
   int fd;           /* of the message being received; -1: it is passed over */
   char last[STORE_ID_LEN + 1]; /* the message that a transcript may belong to; "" : none */
   stralloc transcript;
-  unsigned long imported, known, refused;
+  void *retired; /* tree of the ids that the journal says are done with; bound: its size */
+  unsigned long imported, known, refused, renamed;
   int error;        /* the queue cannot be written: nothing more is taken */
   const char *why;  /* the archive is damaged */
 };
@@ -231,6 +236,75 @@ static void forget(struct import *in)
   store_abandon(in->v->queue_fd, in->record.name.id);
 }
 
+/* ---- ids that must not be used again */
+
+static struct import *replaying; /* for the callback, which has no argument */
+
+static int by_id(const void *a, const void *b)
+{
+  return strncmp(a, b, STORE_ID_LEN);
+}
+
+static void retire(const char *id)
+{
+  char *copy = strndup(id, STORE_ID_LEN), **found;
+
+  found = copy ? tsearch(copy, &replaying->retired, by_id) : NULL;
+  if (!found)
+    replaying->error = ENOMEM;
+  if (!found || *found != copy)
+    free(copy);
+}
+
+/* what cannot be read now is no note that the next start will find */
+static void read_journal(struct import *in)
+{
+  struct journal_replay r = {.done = retire};
+
+  replaying = in;
+  journal_replay(in->v->queue_fd, &r);
+  flights_free(&r.live);
+}
+
+static int is_retired(const struct import *in, const char *id)
+{
+  return flight_is_known(in->v->queue_fd, id) || tfind(id, &in->retired, by_id);
+}
+
+/* gives the message being received a fresh id. 0, or -1 with errno */
+static int give_id(struct import *in)
+{
+  char from[STORE_NAME_MAX], to[STORE_NAME_MAX], fresh[STORE_ID_LEN + 1];
+  struct envelope e;
+  const char *why;
+  int r = envelope_read(in->fd, &e, &why);
+
+  if (r != 0)
+    return -1;
+  store_fresh_id(fresh);
+  r = envelope_rename(in->fd, &e, fresh);
+  envelope_free(&e);
+  snprintf(from, sizeof from, "tmp/%s", in->record.name.id);
+  snprintf(to, sizeof to, "tmp/%s", fresh);
+  if (r != 0 || renameat(in->v->queue_fd, from, in->v->queue_fd, to) != 0)
+    return -1;
+  memcpy(in->record.name.id, fresh, sizeof fresh);
+  in->renamed++;
+  return 0;
+}
+
+/* its records name the message by its old id */
+static void rename_transcript(stralloc *t, const char *old, const char *fresh)
+{
+  char head[STORE_ID_LEN + 4];
+  size_t len = (size_t)snprintf(head, sizeof head, "= %s ", old);
+  char *at = t->s, *end = t->s + t->len;
+
+  for (; at < end && (at = memmem(at, (size_t)(end - at), head, len)); at += len)
+    if (at == t->s || at[-1] == '\n')
+      memcpy(at + 2, fresh, STORE_ID_LEN);
+}
+
 static int end_message(struct import *in, int is_whole)
 {
   const char *id = in->record.name.id, *why;
@@ -251,12 +325,16 @@ static int end_message(struct import *in, int is_whole)
     forget(in);
     return 0;
   }
+  memcpy(in->last, id, sizeof in->last);
+  if (is_retired(in, id) && give_id(in) != 0) {
+    in->error = errno;
+    return -1;
+  }
   memset(&in->group[in->n], 0, sizeof in->group[in->n]);
   in->group[in->n].name = in->record.name;
   in->group[in->n++].fd = in->fd;
   in->bytes += in->record.len;
   in->fd = -1;
-  memcpy(in->last, id, sizeof in->last);
   return 0;
 }
 
@@ -308,6 +386,7 @@ static int on_end(void *arg, int is_whole)
   if (in->record.kind == 'm')
     return end_message(in, is_whole);
   if (is_whole && *in->last && strcmp(in->last, in->record.name.id) == 0) {
+    rename_transcript(&in->transcript, in->last, in->group[in->n - 1].name.id);
     in->group[in->n - 1].transcript = in->transcript;
     in->transcript = (stralloc){0};
   }
@@ -331,8 +410,10 @@ struct import *import_begin(const struct inspect_view *v, int json,
   in->arg = arg;
   in->fd = -1;
   in->reader = archive_open(&ops, in);
-  if (in->reader && fstat(v->queue_fd, &in->queue) == 0)
+  if (in->reader && fstat(v->queue_fd, &in->queue) == 0) {
+    read_journal(in);
     return in;
+  }
   archive_close(in->reader);
   free(in);
   return NULL;
@@ -350,12 +431,15 @@ int import_feed(struct import *in, const char *s, size_t len)
 static void say_result(const struct import *in)
 {
   if (in->json) {
-    sight_print(in->v, json_pack("{s:I,s:I,s:I}", "imported", (json_int_t)in->imported, "known",
-                                 (json_int_t)in->known, "refused", (json_int_t)in->refused));
+    sight_print(in->v, json_pack("{s:I,s:I,s:I,s:I}", "imported", (json_int_t)in->imported,
+                                 "renamed", (json_int_t)in->renamed, "known", (json_int_t)in->known, "refused", (json_int_t)in->refused));
     return;
   }
   inspect_say(in->v, 0, "%lu message%s imported.\n", in->imported,
               in->imported == 1 ? " was" : "s were");
+  if (in->renamed)
+    inspect_say(in->v, 0, "%lu of them under a new id: with the old one %s left this queue not long ago.\n",
+                in->renamed, in->renamed == 1 ? "it" : "they");
   if (in->known)
     inspect_say(in->v, 0, "%lu %s in the queue already.\n", in->known, in->known == 1 ? "was" : "were");
   if (in->refused)
@@ -386,6 +470,7 @@ int import_end(struct import *in)
     code = EXIT_CANTCREAT;
   }
   stralloc_free(&in->transcript);
+  tdestroy(in->retired, free);
   archive_close(in->reader);
   free(in);
   return code;

@@ -290,6 +290,15 @@ struct seeking {
   uint64_t now, done, total;
 };
 
+/* nothing is left to do for it: it is about to leave the queue */
+static int is_over(const struct envelope *e)
+{
+  for (size_t i = 0; i < e->nrcpt; i++)
+    if (e->rcpt[i].status != RCPT_DONE && e->rcpt[i].status != RCPT_BOUNCED)
+      return 0;
+  return 1;
+}
+
 static int seek_one(void *arg, const struct inspect_message *m)
 {
   struct seeking *k = arg;
@@ -307,7 +316,7 @@ static int seek_one(void *arg, const struct inspect_message *m)
                   m->name.id, why);
     return 0;
   }
-  if (filter_takes(k->f, &s.e, k->now))
+  if (!is_over(&s.e) && filter_takes(k->f, &s.e, k->now))
     r = k->take(k->arg, &s);
   sight_close(&s);
   return r;

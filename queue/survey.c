@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "queue/journal.h"
 #include "queue/transcript.h"
 
 #define PATH_LIMIT 600 /* a path here: a bucket's and a file name */
@@ -32,7 +33,8 @@ enum inside {
   INSIDE_TMP,
   INSIDE_DROP,
   INSIDE_CORRUPT,
-  INSIDE_OTHERS /* what others look after */
+  INSIDE_JOURNAL, /* its segments; what is in them is the journal's business */
+  INSIDE_OTHERS
 };
 
 static const struct {
@@ -43,7 +45,7 @@ static const struct {
   {"new", INSIDE_BUCKETS, 0},    {"cur", INSIDE_BUCKETS, 0},
   {"hold", INSIDE_BUCKETS, 0},   {"tmp", INSIDE_TMP, 0},
   {"drop", INSIDE_DROP, 0},      {"corrupt", INSIDE_CORRUPT, 0},
-  {"journal", INSIDE_OTHERS, 1}, {"transcript", INSIDE_TRANSCRIPTS, 1},
+  {"journal", INSIDE_JOURNAL, 1}, {"transcript", INSIDE_TRANSCRIPTS, 1},
   {"lost+found", INSIDE_OTHERS, 1},
 };
 #define PLACES (sizeof places / sizeof *places)
@@ -142,6 +144,15 @@ static int in_transcripts(struct surveying *s, const char *path, mode_t type)
   return tell_dir(s, path, type, is_bucket(base_of(path)) || strcmp(base_of(path), "all") == 0);
 }
 
+static int in_journal(struct surveying *s, const char *path, mode_t type)
+{
+  const char *name = base_of(path);
+
+  if (name[0] < '0' || name[0] >= '0' + JOURNAL_SEGMENTS || name[1])
+    return tell(s, SURVEY_FOREIGN, path, "nothing of this name belongs into the queue");
+  return type == S_IFREG ? 0 : tell(s, SURVEY_FOREIGN, path, wrong_type(type));
+}
+
 static int is_dir(const struct surveying *s, const char *path)
 {
   struct stat st;
@@ -170,6 +181,8 @@ static int survey_places(struct surveying *s)
       continue;
     if (places[i].inside == INSIDE_TRANSCRIPTS)
       r = each_entry(s, places[i].name, in_transcripts);
+    if (places[i].inside == INSIDE_JOURNAL)
+      r = each_entry(s, places[i].name, in_journal);
     if (places[i].inside != INSIDE_BUCKETS)
       continue;
     r = each_entry(s, places[i].name, in_buckets);

@@ -27,7 +27,7 @@ struct verifying {
   const struct inspect_view *v;
   uid_t owner;
   uint64_t began, done, total;
-  unsigned long messages, recipients, broken, rights, marks, unknown, left, corrupt;
+  unsigned long messages, recipients, broken, rights, marks, journal, unknown, left, corrupt;
   uint64_t bytes;
   void *seen; /* tree of the ids in one bucket */
   char bucket[3];
@@ -261,6 +261,27 @@ static int check_one(void *arg, const struct survey_entry *e)
   }
 }
 
+/* a message that is in the journal only; its record has a sum of its own */
+static int check_flight(void *arg, const struct inspect_message *m)
+{
+  struct verifying *k = arg;
+  char path[STORE_NAME_MAX];
+  const char *why;
+  int fd;
+
+  if (m->name.state != STORE_FLIGHT)
+    return 0;
+  k->messages++;
+  fd = store_open(k->v->queue_fd, &m->name, O_RDONLY);
+  why = fd < 0 ? "its record is damaged" : fault_of(k, fd, &m->name);
+  if (fd >= 0)
+    close(fd);
+  if (!why || k->v->is_live) /* it becomes a file or is done with as we look */
+    return 0;
+  snprintf(path, sizeof path, "journal, %s", m->name.id);
+  return say(k, "journal", &k->journal, path, why);
+}
+
 int verify_run(const struct inspect_view *v, const struct request *q)
 {
   struct verifying k = {.v = v, .began = sight_now(), .total = v->count ? v->count() : 0};
@@ -271,14 +292,17 @@ int verify_run(const struct inspect_view *v, const struct request *q)
   if (fstat(v->queue_fd, &st) == 0) {
     k.owner = st.st_uid;
     r = survey(v->queue_fd, 2, check_one, &k);
+    if (r >= 0)
+      v->each(check_flight, &k); /* directories that it cannot read were told */
   }
   tdestroy(k.seen, free);
   if (r < 0)
     inspect_say(v, 1, "heloise: a part of the queue cannot be read\n");
-  sight_print(v, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "messages", (json_int_t)k.messages,
+  sight_print(v, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "messages", (json_int_t)k.messages,
                            "recipients", (json_int_t)k.recipients, "bytes", (json_int_t)k.bytes,
                            "broken", (json_int_t)k.broken, "rights",
-                           (json_int_t)k.rights, "marks", (json_int_t)k.marks, "unknown", (json_int_t)k.unknown, "left",
+                           (json_int_t)k.rights, "marks", (json_int_t)k.marks, "journal",
+                           (json_int_t)k.journal, "unknown", (json_int_t)k.unknown, "left",
                            (json_int_t)k.left, "corrupt", (json_int_t)k.corrupt));
   return r == 0 ? EXIT_OK : EXIT_IOERR;
 }

@@ -2,6 +2,7 @@
  *
  * Findings are printed as JSON, an object a line, for the command (verify_command.c) to show and to
  * act on: path, why, and kind: "broken", "rights" (a whole message with a wrong owner or mode),
+ * "journal" (a record that is damaged: its message is put aside when it is due),
  * "marks" (what became of a recipient cannot be told: it is still to do),
  * "unknown" (one that the manager does not know), "left" (never complete, cleared at the next start) or "corrupt" (was put aside before). The last
  * line counts: messages, recipients, bytes, and each kind. */

@@ -29,6 +29,7 @@ static const struct remedy {
 } remedies[] = {{"broken", 1, ACT_ASIDE, "moved to corrupt"},
                 {"rights", 1, ACT_MEND, "put right"},
                 {"unknown", 1, ACT_ADOPT, "taken up"},
+                {"journal", 1, ACTS, ""},
                 {"marks", 0, ACTS, ""},
                 {"left", 0, ACTS, ""},
                 {"corrupt", 0, ACTS, ""}};

@@ -48,9 +48,10 @@ void work_open(int fd)
   queue_fd = fd;
 }
 
+/* none while the disk does not keep up with what leaves the journal */
 size_t work_room(void)
 {
-  return WORK_MAX - working;
+  return flush_is_behind() ? 0 : WORK_MAX - working;
 }
 
 struct work *work_find(uint32_t handle)
@@ -75,12 +76,49 @@ static void free_work(struct work *w)
     w->next->prev = w->prev;
   envelope_free(&w->e);
   free(w->give_up);
+  free(w->story.s);
   free(w->busy);
   free(w);
   working--;
 }
 
 /* ---- settled: what becomes of a message when no job is left */
+
+static int is_in_journal(const struct work *w)
+{
+  return w->name.state == STORE_FLIGHT;
+}
+
+/* a message that is in the journal becomes a file, with all that is known of it. 0, or -1 */
+static int file_as(struct work *w, enum store_state s, uint32_t next, uint32_t hop)
+{
+  const struct store_filing f = {s, next, hop, &w->e, &w->story};
+
+  if (store_file(queue_fd, &w->name, &f) != 0) {
+    log_failed("queue", w->name.id, strerror(errno));
+    return -1;
+  }
+  waiting_moved(w->handle, &w->name);
+  waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
+  w->is_changed = w->is_unmarked = 0;
+  w->needs_flush = 0; /* flush.c is at it */
+  w->story.len = 0;
+  return 0;
+}
+
+int work_file(uint32_t handle)
+{
+  struct work *w = waiting_at(handle)->place || waiting_at(handle)->is_parked ? NULL : work_find(handle);
+  struct store_name n;
+
+  if (w)
+    return file_as(w, STORE_NEW, 0, 0);
+  waiting_name(handle, &n);
+  if (store_move(queue_fd, &n, STORE_NEW, 0, 0) != 0)
+    return -1;
+  waiting_moved(handle, &n);
+  return 0;
+}
 
 /* opens the file for marks; 0, or -1 */
 static int open_for_marks(struct work *w)
@@ -92,12 +130,18 @@ static int open_for_marks(struct work *w)
 
 void work_mark(struct work *w, size_t i)
 {
-  if (w->e.rcpt[i].status != RCPT_TODO)
-    w->needs_flush = 1;
+  int is_over = w->e.rcpt[i].status != RCPT_TODO;
+
+  w->is_changed = 1;
+  if (is_in_journal(w)) {
+    w->is_unmarked |= is_over; /* until it is filed, or done with */
+    return;
+  }
+  w->needs_flush |= is_over;
   if (open_for_marks(w) == 0 && envelope_mark(w->fd, &w->e, i) == 0)
     return;
   log_failed("queue", w->name.id, strerror(errno));
-  w->is_unmarked |= w->e.rcpt[i].status != RCPT_TODO;
+  w->is_unmarked |= is_over;
 }
 
 static void settle(struct work *w);
@@ -125,6 +169,11 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
+static int is_first_attempt(const struct work *w)
+{
+  return w->name.state == STORE_NEW || is_in_journal(w);
+}
+
 static void leave(struct work *w, const char *reason)
 {
   if (!w->is_gone && store_remove(queue_fd, &w->name) != 0 && errno != ENOENT) {
@@ -132,7 +181,7 @@ static void leave(struct work *w, const char *reason)
     keep(w);
     return;
   }
-  if (w->name.state != STORE_NEW || w->has_transcript)
+  if (!is_first_attempt(w) || w->has_transcript)
     transcript_left(queue_fd, w->name.id);
   if (!w->is_gone)
     flush_soon(&w->name);
@@ -167,11 +216,24 @@ static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
   return todo > 0;
 }
 
+static void rest(struct work *w, uint32_t due)
+{
+  waiting_until(w->handle, w->is_held ? WAITING_NEVER : due); /* its name keeps the time */
+  free_work(w);
+}
+
 static void wait_again(struct work *w, uint64_t next, uint32_t hop)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
   enum store_state s = due == WAITING_NEVER || w->is_held ? STORE_HOLD : STORE_CUR;
 
+  if (is_in_journal(w)) {
+    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+      keep(w);
+    else
+      rest(w, due); /* if it cannot be filed now, the journal has it */
+    return;
+  }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
     log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
   if (store_move(queue_fd, &w->name, s, due, hop) != 0)
@@ -179,13 +241,14 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   else
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
-  waiting_until(w->handle, w->is_held ? WAITING_NEVER : due); /* its name keeps the time */
-  free_work(w);
+  rest(w, due);
 }
 
 /* nothing was tried: the file stays as it is, and the message waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
+    waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);
   free_work(w);
 }
@@ -234,15 +297,21 @@ static void settle(struct work *w)
   }
   if (w->give_up)
     due_refuse(w, w->give_up);
+  if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0) {
+    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+    return;
+  }
   if (need_report(w) > 0) {
+    if (is_in_journal(w) && file_as(w, STORE_NEW, 0, 0) != 0) { /* a report is made from a file */
+      keep(w);
+      return;
+    }
     w->is_reporting = 1;
     reports_start(w);
     return;
   }
   if (!earliest(w, &next, &hop))
     leave(w, "no recipient is left");
-  else if (w->is_unmarked && mark_again(w) != 0)
-    keep(w);
   else if (!w->is_held && w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
@@ -261,7 +330,7 @@ void work_reported(struct work *w, int ok)
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER, 0);
+  wait_again(w, now() + AGAIN_SOON, 0);
 }
 
 void work_remove(struct work *w)
@@ -300,7 +369,11 @@ static void story(struct job *j, char kind, const char *const *field, size_t n)
 
 void work_story(struct work *w, const stralloc *lines)
 {
-  if (!w->is_gone && lines->len > 0 && open_for_marks(w) == 0)
+  if (w->is_gone || lines->len == 0)
+    return;
+  if (is_in_journal(w))
+    stralloc_cat(&w->story, lines);
+  else if (open_for_marks(w) == 0)
     history_append(w->fd, &w->e, lines);
 }
 
@@ -392,7 +465,7 @@ static void keep_spoken(struct job *j)
   if (j->spoken.len == 0 || settings.transcript_keep == 0 || !stralloc_copys(&record, "") ||
       dialogue_head(&record, &a) != 0 || !stralloc_cat(&record, &j->spoken))
     return;
-  if (w->is_gone && w->name.state == STORE_NEW && !w->has_transcript) {
+  if (w->is_gone && is_first_attempt(w) && !w->has_transcript) {
     transcript_keep_last(queue_fd, &record, now());
   } else {
     transcript_keep(queue_fd, w->name.id, &record);
@@ -426,7 +499,8 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
-    work_mark(w, rcpt);
+    if (!is_in_journal(w)) /* that is no reason to file it */
+      work_mark(w, rcpt);
     return;
   }
   retry_find(program_table(), domain, strlen(domain), &schedule);
@@ -453,6 +527,8 @@ void work_finished(struct job *j, const char *why, int charged)
   keep_spoken(j);
   w->jobs--;
   work_free_job(j);
+  if (w->jobs > 0 && w->is_unmarked && is_in_journal(w))
+    file_as(w, STORE_NEW, 0, 0); /* a kill now must not repeat it */
   settle(w);
 }
 
@@ -461,24 +537,12 @@ void work_finished(struct job *j, const char *why, int charged)
 /* reads the message's envelope. 0; -1 when it could not be, and what then is done is done */
 static int read_message(struct work *w, int is_unverified)
 {
-  const char *why = "cannot be opened";
-  int fd = store_open(queue_fd, &w->name, O_RDONLY);
-  int r = fd < 0 ? -1 : envelope_read(fd, &w->e, &why);
+  const char *why;
+  int r = store_read(queue_fd, &w->name, is_unverified, &w->e, &why), saved = errno;
 
-  if (r == 0 && strcmp(w->e.id, w->name.id) != 0) {
-    why = "its id is not its name's";
-    errno = EBADMSG;
-    r = -1;
-  }
-  if (r == 0 && is_unverified)
-    r = envelope_verify(fd, &w->e, &why);
   if (r != 0 && errno == EBADMSG)
     store_corrupt(queue_fd, &w->name, why);
-  if (fd >= 0) {
-    int saved = errno;
-    close(fd);
-    errno = saved;
-  }
+  errno = saved;
   return r;
 }
 
@@ -491,7 +555,7 @@ int work_begin(uint32_t handle)
     spawners_park(rec->hop, handle);
     return 0;
   }
-  if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
+  if (work_room() == 0 || !(w = calloc(1, sizeof *w)))
     return -1;
   waiting_take(handle);
   w->handle = handle;

@@ -30,13 +30,15 @@ struct work {
   unsigned char *busy; /* per recipient: in a job */
   size_t jobs;         /* not yet over */
   int fd;              /* O_RDWR once something was marked, else -1 */
+  int is_changed;      /* in the journal: its file, when it gets one, has other marks */
+  stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
   int is_hurried, is_removed, is_reporting;
   int is_held;   /* goes on hold when its jobs end */
   char *give_up; /* then its recipients fail, with this text: "5.3.0 TEXT"; or NULL */
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
-  int is_gone;         /* its file is unlinked: the last recipient was delivered */
+  int is_gone;         /* it has left the store: the last recipient was delivered */
   int needs_flush;     /* a recipient was marked as finished */
   int has_transcript;  /* a file of its own in queue/transcript */
 };
@@ -75,6 +77,10 @@ int work_hold(struct work *w, int is_held);
 /* ... gives it up likewise. 0, or -1 (ENOMEM) */
 int work_bounce(struct work *w, const char *text);
 
+/* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
+ * with errno */
+int work_file(uint32_t handle);
+
 /* ---- results, from spawners.c */
 
 struct result {
@@ -92,8 +98,8 @@ void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
  * counts as an attempt (it may have reached the peer). Frees j. */
 void work_finished(struct job *j, const char *why, int charged);
-/* writes the state of recipient i into the file; what cannot be written is tried again before
- * the message is settled */
+/* writes the state of recipient i into the file, if it is one; what cannot be written is tried
+ * again before the message is settled */
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);

@@ -116,7 +116,7 @@ def acts(i, ids, is_up):
     told = json.loads(r.text)
     equal((told["act"], told["done"] + told["later"], told["unknown"]), ("remove", 3, []))
     wait_for("the queue is empty", lambda: not i.queue())
-    equal(i.queue_files(), [])
+    wait_for("their files are gone", lambda: not i.queue_files())
     check(not i.mail("alice"), "somebody was told")
 
 
@@ -194,6 +194,22 @@ def active():
         else:
             wait_for("it is gone", lambda: number not in states(i))
             equal(len(i.wait_mail("alice")) if verb == "bounce" else len(i.mail("alice")), 1 if verb == "bounce" else 0)
+        i.stop(quietly=True)
+
+
+@test("a message that was removed, however short before a restart, does not come back")
+def removed_for_good():
+    for verb in ("remove", "hold"):
+        i = instance().start()
+        ids = fill(i)
+        if verb == "hold":
+            i.cli("queue", "hold", "all", "--yes", ok=True)
+        i.cli("queue", "remove", *ids, "--yes", ok=True)
+        i.stop()
+        equal(i.queue(), [], "after the stop")
+        i.start()
+        wait_for("their files are gone", lambda: not i.queue_files())
+        equal(i.queue(), [])
         i.stop(quietly=True)
 
 

@@ -456,6 +456,32 @@ static void test_damaged_marks(void **state)
   free(file.s);
 }
 
+static void test_renamed(void **state)
+{
+  stralloc file = {0};
+  struct envelope e;
+  const char *why;
+  int fd;
+
+  (void)state;
+  make(&file, &usual, 3, BODY);
+  fd = file_of(file.s, file.len);
+  assert_int_equal(envelope_read(fd, &e, &why), 0);
+  e.rcpt[1].status = RCPT_DONE;
+  assert_int_equal(envelope_mark(fd, &e, 1), 0);
+  assert_int_equal(envelope_rename(fd, &e, "0abcdefghjkmn1"), -1);
+  assert_int_equal(envelope_rename(fd, &e, "1bcdefghjkmnp22"), 0);
+  envelope_free(&e);
+  assert_int_equal(envelope_read(fd, &e, &why), 0);
+  assert_int_equal(envelope_verify(fd, &e, &why), 0);
+  assert_string_equal(e.id, "1bcdefghjkmnp22");
+  assert_string_equal(e.sender, usual.sender);
+  assert_int_equal(e.rcpt[1].status, RCPT_DONE);
+  envelope_free(&e);
+  close(fd);
+  free(file.s);
+}
+
 static void test_overlong(void **state)
 {
   stralloc file = {0};
@@ -504,7 +530,7 @@ int main(void)
     cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_checksum),
     cmocka_unit_test(test_blocks),     cmocka_unit_test(test_many_newlines),
     cmocka_unit_test(test_heads),      cmocka_unit_test(test_many_recipients),
-    cmocka_unit_test(test_marks),      cmocka_unit_test(test_damaged_marks), cmocka_unit_test(test_overlong), cmocka_unit_test(test_flags),
+    cmocka_unit_test(test_marks),      cmocka_unit_test(test_damaged_marks), cmocka_unit_test(test_overlong), cmocka_unit_test(test_renamed), cmocka_unit_test(test_flags),
     cmocka_unit_test(test_domain),
   };
   return cmocka_run_group_tests_name("envelope", tests, NULL, NULL);
