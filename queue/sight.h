@@ -36,6 +36,9 @@ const char *sight_state_word(const struct inspect_message *m);
 /* calls f for every message that is meant, opened, until it returns non-zero; that, or 0 */
 int sight_each(const struct inspect_view *v, const struct filter *f,
                int (*take)(void *arg, struct sight *s), void *arg);
+/* when the next attempt is: epoch; it is taken up at m->due, perhaps for a warning only.
+ * UINT32_MAX: not by itself */
+uint64_t sight_next(const struct sight *s);
 const char *sight_rcpt(enum rcpt_status s);
 
 /* in static buffers, a few at a time */

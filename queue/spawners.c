@@ -380,6 +380,9 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
       wire_get_text(m, 5, 4096, &reply) != 0)
     return -1;
   r.is_uncharged = m->n > 6 && wire_is(m, 6, "uncharged");
+  r.how = NOTIFY_NOTHING;
+  if (m->n > 6 && !r.is_uncharged && notify_read(m->f[6].s, m->f[6].len, &r.how) != 0)
+    return -1;
   j->told[place] = 1;
   j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;

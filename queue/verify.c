@@ -18,6 +18,7 @@
 #include "common/json.h"
 #include "common/verdict.h"
 #include "queue/sight.h"
+#include "queue/store_flight.h"
 #include "queue/survey.h"
 
 #define YOUNG 10    /* seconds: the manager hears of a message that much later at most */
@@ -197,7 +198,7 @@ static int is_unknown(struct verifying *k, const struct store_name *n)
   struct stat st;
 
   store_path(path, n);
-  return k->v->is_live && k->v->find(n->id, &m) != 0 &&
+  return k->v->is_live && k->v->find(n->id, &m) != 0 && !flight_is_over(n->id) &&
          fstatat(k->v->queue_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
          (uint64_t)st.st_ctime + YOUNG < k->began;
 }

@@ -23,6 +23,8 @@ struct waiting {
   uint8_t is_unverified; /* not fresh from the intake: its checksum is looked at first */
   uint8_t is_hurried;    /* asked for now: every recipient is tried, whatever its own time */
   uint8_t is_parked;  /* waits for its destination to have room, not for a time */
+  uint8_t is_owed;    /* due for what its sender is owed, not for an attempt */
+  uint8_t is_warned;  /* its sender was told of the delay since we started */
   uint8_t is_used;
 };
 

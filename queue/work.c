@@ -24,7 +24,7 @@
 #include "queue/due.h"
 #include "queue/flush.h"
 #include "queue/history.h"
-#include "queue/reports.h"
+#include "queue/owed.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
@@ -99,11 +99,15 @@ static int file_as(struct work *w, enum store_state s, uint32_t next, uint32_t h
     return -1;
   }
   waiting_moved(w->handle, &w->name);
-  waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
   w->is_changed = w->is_unmarked = 0;
   w->needs_flush = 0; /* flush.c is at it */
   w->story.len = 0;
   return 0;
+}
+
+int work_to_file(struct work *w)
+{
+  return is_in_journal(w) ? file_as(w, STORE_NEW, 0, 0) : 0;
 }
 
 int work_file(uint32_t handle)
@@ -144,11 +148,9 @@ void work_mark(struct work *w, size_t i)
   w->is_unmarked |= is_over;
 }
 
-static void settle(struct work *w);
-
 static void on_again(struct loop_timer *t)
 {
-  settle((struct work *)((char *)t - offsetof(struct work, again)));
+  work_settle((struct work *)((char *)t - offsetof(struct work, again)));
 }
 
 /* keeps the message in memory: it must not be read again before the disk knows what is done, or
@@ -167,6 +169,14 @@ static int mark_again(struct work *w)
     if (w->e.rcpt[i].status != RCPT_TODO)
       work_mark(w, i);
   return w->is_unmarked ? -1 : 0;
+}
+
+int work_as_file(struct work *w)
+{
+  if (!is_in_journal(w) || file_as(w, STORE_NEW, 0, 0) == 0)
+    return 0;
+  keep(w);
+  return -1;
 }
 
 static int is_first_attempt(const struct work *w)
@@ -222,16 +232,19 @@ static void rest(struct work *w, uint32_t due)
   free_work(w);
 }
 
-static void wait_again(struct work *w, uint64_t next, uint32_t hop)
+static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
   enum store_state s = due == WAITING_NEVER || w->is_held ? STORE_HOLD : STORE_CUR;
 
+  waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
-    else
-      rest(w, due); /* if it cannot be filed now, the journal has it */
+      return;
+    }
+    waiting_at(w->handle)->is_unverified = !is_in_journal(w);
+    rest(w, due); /* if it cannot be filed now, the journal has it */
     return;
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
@@ -244,50 +257,34 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
   rest(w, due);
 }
 
-/* nothing was tried: the file stays as it is, and the message waits for room */
+/* how many recipients are not finished for good: to be tried, or reported */
+static size_t unfinished(const struct work *w)
+{
+  size_t n = 0;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++)
+    n += !envelope_is_closed(w->e.rcpt[i].status);
+  return n;
+}
+
+/* nothing more was tried: the message stays as it is, and waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
+    keep(w); /* what is done is known here only, and would be done again */
+    return;
+  }
   if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
     waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);
   free_work(w);
 }
 
-/* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
-static int wants_failure(const struct envelope_rcpt *r)
+void work_settle(struct work *w)
 {
-  return *r->notify == 0 || strstr(r->notify, "FAILURE");
-}
-
-/* closes failed recipients that nobody will be told of; returns how many need a report */
-static size_t need_report(struct work *w)
-{
-  size_t n = 0;
-
-  for (size_t i = 0; i < w->e.nrcpt; i++) {
-    struct envelope_rcpt *r = &w->e.rcpt[i];
-    const char *why = NULL;
-    if (r->status != RCPT_FAILED)
-      continue;
-    if (w->e.flags & ENVELOPE_DOUBLE)
-      why = "a report about a report failed";
-    else if (!wants_failure(r))
-      why = "its sender asked for no failure report";
-    if (!why) {
-      n++;
-      continue;
-    }
-    log_dropped(w->name.id, r->address, why);
-    r->status = RCPT_BOUNCED;
-    work_mark(w, i);
-  }
-  return n;
-}
-
-static void settle(struct work *w)
-{
-  uint64_t next;
+  uint64_t next, owed;
   uint32_t hop;
+  int todo;
 
   if (w->jobs > 0 || w->is_reporting)
     return;
@@ -297,46 +294,28 @@ static void settle(struct work *w)
   }
   if (w->give_up)
     due_refuse(w, w->give_up);
-  if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0) {
-    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+  if (w->is_unmarked && !is_in_journal(w) && unfinished(w) > 0 && mark_again(w) != 0) {
+    keep(w); /* reports are made from what stands in the file */
     return;
   }
-  if (need_report(w) > 0) {
-    if (is_in_journal(w) && file_as(w, STORE_NEW, 0, 0) != 0) { /* a report is made from a file */
-      keep(w);
-      return;
-    }
-    w->is_reporting = 1;
-    reports_start(w);
+  if (owed_pay(w))
     return;
-  }
-  if (!earliest(w, &next, &hop))
+  todo = earliest(w, &next, &hop);
+  owed = owed_next(w);
+  if (!todo && owed == OWED_NOTHING)
     leave(w, "no recipient is left");
+  else if (owed < next)
+    wait_again(w, owed, hop, 1);
   else if (!w->is_held && w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
-    wait_again(w, next, hop);
-}
-
-void work_reported(struct work *w, int ok)
-{
-  w->is_reporting = 0;
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    if (ok && w->e.rcpt[i].status == RCPT_FAILED) {
-      w->e.rcpt[i].status = RCPT_BOUNCED;
-      work_mark(w, i);
-    }
-  if (ok || w->is_removed) {
-    settle(w);
-    return;
-  }
-  wait_again(w, now() + AGAIN_SOON, 0);
+    wait_again(w, next, hop, 0);
 }
 
 void work_remove(struct work *w)
 {
   w->is_removed = 1;
-  settle(w);
+  work_settle(w);
 }
 
 int work_hold(struct work *w, int is_held)
@@ -355,7 +334,7 @@ int work_bounce(struct work *w, const char *text)
     return -1;
   free(w->give_up);
   w->give_up = copy;
-  settle(w);
+  work_settle(w);
   return 0;
 }
 
@@ -392,19 +371,11 @@ void work_noted(struct job *j, const char *const field[5])
     story(j, 'l', field, 5);
 }
 
-/* how many recipients are not finished for good */
-static size_t unfinished(const struct work *w)
-{
-  size_t n = 0;
-
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
-  return n;
-}
-
 static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
 {
-  r->status = RCPT_DONE;
+  const struct envelope *e = &j->work->e;
+
+  r->status = notify_taken(e, (size_t)(r - e->rcpt), res->how);
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
@@ -493,7 +464,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
                             .tries = w->e.rcpt[rcpt].attempts + 1,
                             .has_null_sender = !*w->e.sender,
                             .is_local = j->to->spawner == WORK_LOCAL};
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0};
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING};
   struct retry schedule;
   char expired[300];
 
@@ -529,7 +500,7 @@ void work_finished(struct job *j, const char *why, int charged)
   work_free_job(j);
   if (w->jobs > 0 && w->is_unmarked && is_in_journal(w))
     file_as(w, STORE_NEW, 0, 0); /* a kill now must not repeat it */
-  settle(w);
+  work_settle(w);
 }
 
 /* ---- taken up */
@@ -551,7 +522,7 @@ int work_begin(uint32_t handle)
   struct waiting *rec = waiting_at(handle);
   struct work *w;
 
-  if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
+  if (rec->hop != 0 && !rec->is_hurried && !rec->is_owed && spawners_is_crowded(rec->hop)) {
     spawners_park(rec->hop, handle);
     return 0;
   }
@@ -595,6 +566,6 @@ int work_begin(uint32_t handle)
       return 0;
     }
   }
-  settle(w);
+  work_settle(w);
   return 0;
 }

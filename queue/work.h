@@ -15,6 +15,7 @@
 #include "common/loop.h"
 #include "common/verdict.h"
 #include "queue/envelope.h"
+#include "queue/notify.h"
 #include "queue/store.h"
 
 enum work_spawner { WORK_DELIVER, WORK_LOCAL, WORK_SPAWNERS };
@@ -32,10 +33,12 @@ struct work {
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_changed;      /* in the journal: its file, when it gets one, has other marks */
   stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
-  int is_hurried, is_removed, is_reporting;
+  int is_hurried, is_removed, is_reporting, is_warning;
   int is_held;   /* goes on hold when its jobs end */
   char *give_up; /* then its recipients fail, with this text: "5.3.0 TEXT"; or NULL */
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
+  uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
+  uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
   int is_gone;         /* it has left the store: the last recipient was delivered */
@@ -80,6 +83,8 @@ int work_bounce(struct work *w, const char *text);
 /* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
  * with errno */
 int work_file(uint32_t handle);
+/* the same for one that is being worked on, unless it is a file: reports are made from files */
+int work_to_file(struct work *w);
 
 /* ---- results, from spawners.c */
 
@@ -88,6 +93,7 @@ struct result {
   uint64_t until; /* epoch, for V_TEMP */
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
+  enum notify_action how; /* it was taken, for V_OK */
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
@@ -103,8 +109,10 @@ void work_finished(struct job *j, const char *why, int charged);
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);
+/* a message that is in the journal becomes a file. 0; -1: it cannot now, and is settled again */
+int work_as_file(struct work *w);
 void work_free_job(struct job *j);
-/* from reports.c: the failure report is queued, or must be tried again later */
-void work_reported(struct work *w, int ok);
+/* nothing is under way any more: the message leaves, waits again, or a report is started */
+void work_settle(struct work *w);
 
 #endif
