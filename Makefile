@@ -30,14 +30,16 @@ COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings tabl
                 verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
-INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript clearing)
+INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
+                verify survey archive archive_out import act waiting destination transcript clearing)
 STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt attempt_results attempt_hosts client client_judge client_greet client_keep transaction transaction_one body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
-COMMANDS_SRC := queue/command.c $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
+COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
+                $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
@@ -48,8 +50,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
-libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names waiting work due owed flush endings spawners reports control) \
+libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
@@ -196,6 +198,7 @@ WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
+WRAP_test_import := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 
 $(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%

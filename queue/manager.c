@@ -18,6 +18,7 @@
 #include "queue/news.h"
 #include "queue/reports.h"
 #include "queue/spawners.h"
+#include "queue/survey.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
@@ -146,7 +147,7 @@ static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
 
-  if (queue_fd < 0 || store_settle(queue_fd) != 0)
+  if (queue_fd < 0 || survey_tidy(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
   if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;

@@ -45,8 +45,26 @@ void names_read(uint32_t states)
   step = READING;
 }
 
+/* a second file of a message goes to corrupt/: of two, the one that was tried is the message */
+static void put_twin_aside(uint32_t h, const struct store_name *found)
+{
+  struct store_name known;
+
+  waiting_name(h, &known);
+  if (known.state == STORE_NEW && found->state != STORE_NEW &&
+      (waiting_at(h)->place != 0 || waiting_at(h)->is_asleep)) {
+    waiting_moved(h, found);
+    if (!waiting_at(h)->is_asleep)
+      keeper->wake(h);
+  } else {
+    known = *found;
+  }
+  store_corrupt(queue_fd, &known, "its id is that of another message");
+}
+
 static int found(void *arg, const struct store_name *n)
 {
+  struct store_name known;
   uint32_t h;
 
   (void)arg;
@@ -54,9 +72,14 @@ static int found(void *arg, const struct store_name *n)
   if (flight_is_known(queue_fd, n->id))
     return 0; /* we know of it, or it is done with and its file goes when the journal knows that */
   h = waiting_add_asleep(n);
-  if (h == WAITING_NONE)
+  if (h == WAITING_NONE) {
     log_failed("queue", n->id, "out of memory; the message waits for the next start");
-  else if (waiting_at(h)->is_asleep)
+    return 0;
+  }
+  waiting_name(h, &known);
+  if (known.state != n->state || known.next != n->next || known.hop != n->hop)
+    put_twin_aside(h, n);
+  if (waiting_at(h)->is_asleep)
     waiting_at(h)->is_unverified = 1;
   return 0;
 }

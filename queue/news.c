@@ -5,6 +5,7 @@
 #include "queue/news.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -109,7 +109,7 @@ static unsigned int bucket_of(const char *id)
   return (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
 }
 
-static void path_of(char out[STORE_NAME_MAX], const struct store_name *n)
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n)
 {
   const char *bucket = n->id + 13;
 
@@ -152,6 +152,19 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
              hex8(name + 10, &n->hop) == 0
            ? 0
            : -1;
+}
+
+int store_parse(const char *path, struct store_name *n)
+{
+  for (int s = 0; s < STORE_DIRS; s++) {
+    size_t len = strlen(state_dirs[s]);
+    const char *b = path + len + 1;
+    if (strncmp(path, state_dirs[s], len) == 0 && path[len] == '/' && b[0] >= '0' && b[0] <= '7' &&
+        b[1] >= '0' && b[1] <= '7' && b[2] == '/')
+      return parse_name((enum store_state)s, (unsigned int)(b[0] - '0') * 8 + (unsigned int)(b[1] - '0'),
+                        b + 3, n);
+  }
+  return -1;
 }
 
 /* ---- directories */
@@ -409,10 +422,13 @@ int store_open(int queue_fd, const struct store_name *n, int flags)
 
   if (n->state == STORE_FLIGHT)
     return flight_open(queue_fd, n, flags);
-  path_of(path, n);
+  store_path(path, n);
   fd = openat(queue_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0)
+  if (fd < 0) {
+    if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
+      errno = EBADMSG; /* a link, a directory, a socket or FIFO: no message */
     return -1;
+  }
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     close(fd);
     errno = EBADMSG;
@@ -431,8 +447,8 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
   moved.state = s;
   moved.next = next;
   moved.hop = hop;
-  path_of(from, n);
-  path_of(to, &moved);
+  store_path(from, n);
+  store_path(to, &moved);
   if (strcmp(from, to) != 0 && renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE) != 0)
     return -1;
   *n = moved;
@@ -444,7 +460,7 @@ int store_place(int queue_fd, const struct store_name *n)
   char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
 
   snprintf(from, sizeof from, "tmp/%.*s", STORE_ID_LEN, n->id);
-  path_of(to, n);
+  store_path(to, n);
   return renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE);
 }
 
@@ -465,7 +481,7 @@ int store_rewrite(int queue_fd, const struct store_name *n)
   int from = store_open(queue_fd, n, O_RDONLY), to = from < 0 ? -1 : store_create(queue_fd, n->id);
   int r = to < 0 ? -1 : copy(from, to), saved;
 
-  path_of(path, n);
+  store_path(path, n);
   snprintf(tmp, sizeof tmp, "tmp/%s", n->id);
   if (to >= 0 && close(to) != 0)
     r = -1;
@@ -484,7 +500,7 @@ int store_unlink(int queue_fd, const struct store_name *n)
 {
   char path[STORE_NAME_MAX];
 
-  path_of(path, n);
+  store_path(path, n);
   return unlinkat(queue_fd, path, 0);
 }
 
@@ -499,8 +515,23 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
 
   if (n->state == STORE_FLIGHT)
     return flight_corrupt(queue_fd, n, why);
-  path_of(path, n);
+  store_path(path, n);
   return store_put_aside(queue_fd, path, why);
+}
+
+static void sweep_one(int queue_fd, const char *name)
+{
+  char path[STORE_NAME_MAX + 256];
+
+  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    return;
+  snprintf(path, sizeof path, "tmp/%s", name);
+  if (!store_is_id(name, strlen(name)))
+    store_put_aside(queue_fd, path, "not the name of a message");
+  else if (unlinkat(queue_fd, path, 0) == 0)
+    log_swept(name, "never acknowledged");
+  else
+    store_put_aside(queue_fd, path, "not a file");
 }
 
 void store_sweep(int queue_fd)
@@ -515,9 +546,6 @@ void store_sweep(int queue_fd)
     return;
   }
   while ((d = readdir(dir)))
-    if (store_is_id(d->d_name, strlen(d->d_name))) {
-      store_abandon(queue_fd, d->d_name);
-      log_swept(d->d_name, "never acknowledged");
-    }
+    sweep_one(queue_fd, d->d_name);
   closedir(dir);
 }

@@ -48,6 +48,10 @@ int store_flush_dir(int queue_fd, const char *path);
 uint32_t store_hop_hash(const char *nexthop, size_t len);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
+/* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
+int store_parse(const char *path, struct store_name *n);
+/* the same the other way; not for what is in the journal */
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n);
 /* when a well-formed id was made (epoch) */
 uint64_t store_id_time(const char *id);
 const char *store_state_word(enum store_state s);
@@ -123,7 +127,7 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why);
 /* moves what stands under `path` (relative to the queue) to corrupt/, under a name that is free
  * there, and logs why. 0, or -1 with errno. */
 int store_put_aside(int queue_fd, const char *path, const char *why);
-/* clears tmp/ of what an earlier run left */
+/* clears tmp/ of what an earlier run left; what is none of that goes to corrupt/ */
 void store_sweep(int queue_fd);
 /* ---- for store_flight.c */
 
