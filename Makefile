@@ -49,7 +49,7 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/endings.c queue/spawners.c queue/reports.c queue/owed.c queue/control.c \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news waiting work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c deliver/spawn.c $(ATTEMPT_SRC) $(MESSAGE_SRC)

@@ -51,8 +51,8 @@ void log_unescape(char *s)
 
 const char *log_num(uint64_t v)
 {
-  static char buf[4][UNITS_DIGITS];
-  static unsigned int turn;
+  static _Thread_local char buf[4][UNITS_DIGITS];
+  static _Thread_local unsigned int turn;
   char *b = buf[turn++ % 4];
 
   units_digits(b, v);
@@ -79,7 +79,7 @@ static int takes_line(void)
 
 static void write_line(const char *event, const struct log_field *f, size_t n)
 {
-  static stralloc line; /* bound: six values of VALUE_MAX, escaped */
+  static _Thread_local stralloc line; /* bound: six values of VALUE_MAX, escaped */
   ssize_t ignored;
 
   if (!stralloc_copys(&line, event))

@@ -64,6 +64,8 @@ int owed_pay(struct work *w)
     w->owed_again = now() + wait;
     return 0;
   }
+  if (work_as_file(w) != 0) /* a report is made from a file */
+    return 1;
   w->is_reporting = 1;
   w->is_warning = warns;
   reports_start(w);

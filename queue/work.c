@@ -170,6 +170,14 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
+int work_as_file(struct work *w)
+{
+  if (!is_in_journal(w) || file_as(w, STORE_NEW, 0, 0) == 0)
+    return 0;
+  keep(w);
+  return -1;
+}
+
 static int is_first_attempt(const struct work *w)
 {
   return w->name.state == STORE_NEW || is_in_journal(w);
@@ -230,10 +238,12 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
 
   waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
-    else
-      rest(w, due); /* if it cannot be filed now, the journal has it */
+      return;
+    }
+    waiting_at(w->handle)->is_unverified = !is_in_journal(w);
+    rest(w, due); /* if it cannot be filed now, the journal has it */
     return;
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
@@ -256,9 +266,13 @@ static size_t unfinished(const struct work *w)
   return n;
 }
 
-/* nothing was tried: the file stays as it is, and the message waits for room */
+/* nothing more was tried: the message stays as it is, and waits for room */
 static void park(struct work *w)
 {
+  if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
+    keep(w); /* what is done is known here only, and would be done again */
+    return;
+  }
   if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
     waiting_at(w->handle)->hop = w->crowded_hop;
   spawners_park(w->crowded_hop, w->handle);
