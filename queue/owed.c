@@ -58,14 +58,12 @@ int owed_pay(struct work *w)
   if (owed == 0 && !warns)
     return 0;
   wait = reports_wait(owed == 0);
-  if (wait == 0 && work_to_file(w) != 0)
+  if (wait == 0 && work_to_file(w) != 0) /* a report is made from a file */
     wait = AGAIN_SOON;
   if (wait > 0) {
     w->owed_again = now() + wait;
     return 0;
   }
-  if (work_as_file(w) != 0) /* a report is made from a file */
-    return 1;
   w->is_reporting = 1;
   w->is_warning = warns;
   reports_start(w);

@@ -170,14 +170,6 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
-int work_as_file(struct work *w)
-{
-  if (!is_in_journal(w) || file_as(w, STORE_NEW, 0, 0) == 0)
-    return 0;
-  keep(w);
-  return -1;
-}
-
 static int is_first_attempt(const struct work *w)
 {
   return w->name.state == STORE_NEW || is_in_journal(w);

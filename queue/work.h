@@ -103,8 +103,6 @@ void work_finished(struct job *j, const char *why, int charged);
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);
-/* a message that is in the journal becomes a file. 0; -1: it cannot now, and is settled again */
-int work_as_file(struct work *w);
 void work_free_job(struct job *j);
 /* nothing is under way any more: the message leaves, waits again, or a report is started */
 void work_settle(struct work *w);
