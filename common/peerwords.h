@@ -23,6 +23,7 @@ struct peerwords {
   int says_helo;     /* `helo`: never EHLO */
   int says_ehlo;     /* `ehlo`: EHLO, whatever memory says */
   uint32_t off;      /* verbs not used (enum verb_bit): `no-8bitmime`, `no-pipelining`, ... or a mask */
+  int no_reuse;      /* `no-reuse`: a connection serves one message */
   enum peer_tls tls; /* `tls=none`, `may`, `encrypt`, `verify` */
 };
 

@@ -13,17 +13,23 @@ static void bounded(struct wire_out *o, const char *s, size_t max)
   wire_bytes(o, s, strnlen(s, max));
 }
 
+static void add_result(struct wire_out *o, const struct report_result *r)
+{
+  wire_num(o, r->recipient);
+  wire_str(o, verdict_word(r->verdict));
+  wire_num(o, r->verdict == V_TEMP ? r->until : 0);
+  bounded(o, r->status, 15);
+  bounded(o, r->text, REPORT_TEXT);
+  wire_str(o, r->is_uncharged ? "uncharged"
+                              : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
+}
+
 int report_said(int sock, const struct report_result *r)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_SAID);
-  wire_num(&o, r->recipient);
-  wire_str(&o, verdict_word(r->verdict));
-  wire_num(&o, r->verdict == V_TEMP ? r->until : 0);
-  bounded(&o, r->status, 15);
-  bounded(&o, r->text, REPORT_TEXT);
-  wire_str(&o, r->is_uncharged ? "uncharged" : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
+  add_result(&o, r);
   return chan_send_blocking(sock, &o, -1);
 }
 
@@ -93,14 +99,6 @@ int report_trying(int sock, const struct peers_news *n)
   return news(sock, WIRE_TRYING, n, 0);
 }
 
-int report_ended(int sock)
-{
-  struct wire_out o;
-
-  wire_start(&o, WIRE_ENDED);
-  return chan_send_blocking(sock, &o, -1);
-}
-
 int report_spoken(int sock, const stralloc *lines)
 {
   struct wire_out o;
@@ -110,12 +108,53 @@ int report_spoken(int sock, const stralloc *lines)
   return chan_send_blocking(sock, &o, -1);
 }
 
-int report_ended_with(int sock, const stralloc *lines)
+static void add_last(struct wire_out *o, const struct report_last *last)
+{
+  wire_bytes(o, last->lines->len ? last->lines->s : "", last->lines->len);
+  if (last->result)
+    add_result(o, last->result);
+}
+
+int report_ended(int sock, const struct report_last *last)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_ENDED);
-  if (lines->len > 0)
-    wire_bytes(&o, lines->s, lines->len);
+  add_last(&o, last);
   return chan_send_blocking(sock, &o, -1);
+}
+
+int report_stays(int sock, const char *peer, uint64_t ms, const struct report_last *last)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_STAYS);
+  wire_str(&o, peer);
+  wire_num(&o, ms);
+  add_last(&o, last);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_left(int sock)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_LEFT);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_born(int sock, int process)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_BORN);
+  return chan_send_blocking(sock, &o, process);
+}
+
+int report_born_packet(stralloc *packet)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_BORN);
+  return wire_encode(&o, packet);
 }
