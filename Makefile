@@ -30,14 +30,16 @@ COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings tabl
                 verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
-INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript clearing)
+INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
+                verify survey archive archive_out import act waiting destination transcript clearing)
 STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt attempt_results attempt_hosts client client_judge client_greet client_keep transaction transaction_one body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
-COMMANDS_SRC := queue/command.c $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
+COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
+                $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
@@ -48,8 +50,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
-libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news waiting work due owed flush endings spawners reports control) \
+libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed flush endings spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
@@ -64,6 +66,7 @@ LINKS    := $(BUILD)/bin/mailq $(BUILD)/bin/newaliases
 SCRIPTS  := $(BUILD)/libexec/heloise-users
 MANUALS  := $(wildcard */*.[1-8]) $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHERS := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- targets people use
@@ -80,6 +83,7 @@ help:
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
+	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -92,11 +96,11 @@ setup-tests: setup
 	@CDB_DIR='$(CDB_DIR)' conf/setup tests
 
 check: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run all $(BUILD)
 
 unit e2e peers crash: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers benchers
 	@tests/run $@ $(BUILD)
 
 # another mail system: tests/peers/README
@@ -105,6 +109,10 @@ zoo:
 
 bench: all
 	@tests/bench/mtas $(BUILD) $(PARTS)
+
+bench-queue: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/queue $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -115,6 +123,7 @@ asan: setup
 
 units: $(UNITS)
 fuzzers: $(FUZZERS)
+benchers: $(BENCHERS)
 
 # as root and without DESTDIR it makes the users too, and sendmail setgid hldrop; a package
 # does both when it is installed
@@ -189,6 +198,7 @@ WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
+WRAP_test_import := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 
 $(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%
@@ -218,6 +228,12 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuz
 	@echo 'LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
 
+# tools of bench-queue: fill makes waiting messages by the store's own code, but unflushed
+WRAP_fill := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=sync_file_range
+$(BENCHERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/tests/tested.a
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound $(LIBS)
+
 SECONDS ?= 60
 fuzz: setup
 	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' libfuzzers
@@ -231,4 +247,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -230,7 +230,7 @@ static int ruleset_make(const struct row *r, const int *dirs, size_t n)
 {
   long version = landlock_version();
   struct landlock_attr a = {0, 0, 0};
-  uint64_t all;
+  uint64_t all, never = LL_EXECUTE | LL_MAKE_CHAR | LL_MAKE_BLOCK | LL_MAKE_SOCK;
   int fd;
 
   if (version < (n > 0 ? 2 : 1))
@@ -246,9 +246,10 @@ static int ruleset_make(const struct row *r, const int *dirs, size_t n)
   if (fd < 0)
     return -1;
   fcntl(fd, F_SETFD, FD_CLOEXEC);
+  if (r->denied & LOSE_CONNECT)
+    never &= ~(uint64_t)LL_MAKE_SOCK; /* it can make none, but move one that lies about */
   for (size_t i = 0; i < n; i++)
-    if (allow_beneath(fd, dirs[i],
-                      a.fs & ~(uint64_t)(LL_EXECUTE | LL_MAKE_CHAR | LL_MAKE_BLOCK | LL_MAKE_SOCK)))
+    if (allow_beneath(fd, dirs[i], a.fs & ~never))
       goto fail;
   if (allow_paths(fd, r->paths) == 0)
     return fd;

@@ -52,7 +52,7 @@ static const struct command {
   {"reload", status_reload, "", "build, and put the tables in force", 0},
   {"get", getset_get, "[NAME]", "show a setting, or all of them", 0},
   {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
-  {"queue", queue_command, "list | show ID | why ID | retry ... | remove ID",
+  {"queue", queue_command, "list | show | why | stats | hold | release | retry | remove | bounce | verify | export | import",
    "look at and work on waiting mail", 0},
   {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
    "greet another host as mail would, and say what it saw", 0},

@@ -19,7 +19,7 @@
 #include "common/verdict.h"
 #include "deliver/offers.h"
 #include "deliver/peers.h"
-#include "queue/command.h"
+#include "queue/desk.h"
 
 struct listing {
   stralloc out; /* bound: a few lines for each of 131072 cards */

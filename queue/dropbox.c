@@ -246,8 +246,11 @@ static void sweep_file(const char *name)
 {
   struct stat st;
 
-  if (fstatat(drop_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < time(NULL) - STALE &&
-      unlinkat(drop_fd, name, 0) == 0)
+  if (fstatat(drop_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return;
+  if (!S_ISREG(st.st_mode))
+    put_aside(name, "not a file");
+  else if (st.st_mtime < time(NULL) - STALE && unlinkat(drop_fd, name, 0) == 0)
     log_swept(name, "never finished");
 }
 

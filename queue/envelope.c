@@ -15,10 +15,12 @@
 #include <xxhash.h>
 
 #include "common/units.h"
+#include "queue/history.h"
 
 #define CONTENT_LETTERS 5
 #define MARK_AT 2    /* where the changing part of a recipient's line begins */
 #define MARK_LEN 15  /* "S AAAA NNNNNNNN" */
+#define MARK_CHECK 6 /* in it, the check letter; a space when nothing was changed yet */
 #define STATUSES "TDMPXFB"
 #define WARNED 'W'   /* in the place of T */
 #define RCPT_FIRST "T 0000 00000000"
@@ -210,6 +212,19 @@ static int is_status(char c)
   return c && (c == WARNED || strchr(STATUSES, c) != NULL);
 }
 
+/* the check letter of a mark: the checksum of the file does not cover what changes in place. A
+ * weighted sum modulo a prime: no single changed bit, and few torn writes, leave it the same */
+static char check_letter(const char *mark)
+{
+  static const char letters[] = " 123456789ABCDEFGHJKLMNPQRSTUVW", first[] = RCPT_FIRST;
+  unsigned int sum = 0;
+
+  for (unsigned int i = 0; i < MARK_LEN; i++)
+    if (i != MARK_CHECK)
+      sum += (i + 1) * ((unsigned char)mark[i] + 31 * 256 - (unsigned char)first[i]);
+  return letters[sum % 31];
+}
+
 /* cuts the word before the next space off *s; NULL when there is none or it is empty */
 static const char *word(char **s)
 {
@@ -228,7 +243,7 @@ static int parse_rcpt(char *line, struct envelope_rcpt *r)
   char *rest;
 
   if (strlen(line) < RCPT_MIN - 1 || line[0] != 'r' || line[1] != ' ' ||
-      !is_status(line[2]) || line[3] != ' ' || line[8] != ' ' || line[17] != ' ' ||
+      !is_status(line[2]) || line[3] != ' ' || line[17] != ' ' ||
       hex(line + 4, 4, &attempts) != 0 || hex(line + 9, 8, &r->next) != 0)
     return -1;
   rest = line + 18;
@@ -239,6 +254,16 @@ static int parse_rcpt(char *line, struct envelope_rcpt *r)
   r->orcpt = r->notify ? word(&rest) : NULL;
   r->address = rest;
   return r->orcpt && *rest ? 0 : -1;
+}
+
+/* a recipient in doubt is still to do, now: rather twice than never */
+static void judge_mark(struct envelope *e, struct envelope_rcpt *r, char is, char should)
+{
+  if (is == should)
+    return;
+  e->doubtful++;
+  r->status = RCPT_TODO;
+  r->next = 0;
 }
 
 static int parse_rcpts(struct cursor *c, struct envelope *e)
@@ -255,9 +280,13 @@ static int parse_rcpts(struct cursor *c, struct envelope *e)
     return -1;
   for (e->nrcpt = 0; e->nrcpt < lines - 1; e->nrcpt++) {
     off_t at = c->s - e->block;
-    char *line = next_line(c);
-    if (!line || parse_rcpt(line, &e->rcpt[e->nrcpt]) != 0)
+    char *line = next_line(c), check;
+    if (!line || strlen(line) < RCPT_MIN - 1)
       return -1;
+    check = check_letter(line + MARK_AT); /* before the line is cut into words */
+    if (parse_rcpt(line, &e->rcpt[e->nrcpt]) != 0)
+      return -1;
+    judge_mark(e, &e->rcpt[e->nrcpt], line[MARK_AT + MARK_CHECK], check);
     e->rcpt[e->nrcpt].at = at;
   }
   return c->end - c->s == 1 && *c->s == '\n' ? 0 : -1;
@@ -418,35 +447,65 @@ static int sum_block(int fd, const struct envelope *e, XXH3_state_t *x)
   return r;
 }
 
-int envelope_verify(int fd, const struct envelope *e, const char **why)
+/* the checksum of what is in the file: 0, or -1 with errno */
+static int sum_file(int fd, const struct envelope *e, uint64_t *sum)
 {
   XXH3_state_t *x = XXH3_createState();
   char *buf = malloc(CHUNK);
   off_t at = e->body_at;
   uint64_t left = e->body_len;
-  int r = -1;
+  int r = x && buf && XXH3_64bits_reset(x) == XXH_OK ? sum_block(fd, e, x) : -1;
 
-  *why = "cannot be read";
-  if (!x || !buf || XXH3_64bits_reset(x) != XXH_OK || sum_block(fd, e, x) != 0)
-    goto done;
-  while (left > 0) {
+  while (r == 0 && left > 0) {
     size_t n = left < CHUNK ? (size_t)left : CHUNK;
-    if (read_all(fd, buf, n, at) != 0)
-      goto done;
+    r = read_all(fd, buf, n, at);
     XXH3_64bits_update(x, buf, n);
     at += (off_t)n;
     left -= n;
   }
-  if (read_all(fd, buf, ENVELOPE_HEAD_SUMMED, 0) != 0)
-    goto done;
-  XXH3_64bits_update(x, buf, ENVELOPE_HEAD_SUMMED);
-  *why = "checksum differs";
-  errno = EBADMSG;
-  r = XXH3_64bits_digest(x) == e->checksum ? 0 : -1;
-done:
+  if (r == 0)
+    r = read_all(fd, buf, ENVELOPE_HEAD_SUMMED, 0);
+  if (r == 0) {
+    XXH3_64bits_update(x, buf, ENVELOPE_HEAD_SUMMED);
+    *sum = XXH3_64bits_digest(x);
+  }
   XXH3_freeState(x);
   free(buf);
   return r;
+}
+
+int envelope_verify(int fd, const struct envelope *e, const char **why)
+{
+  struct stat st;
+  uint64_t sum;
+
+  *why = "cannot be read";
+  if (fstat(fd, &st) != 0)
+    return -1;
+  if (st.st_size > e->history_at + HISTORY_MAX) {
+    *why = "longer than a message with its history can be";
+    errno = EBADMSG;
+    return -1;
+  }
+  if (sum_file(fd, e, &sum) != 0)
+    return -1;
+  *why = "checksum differs";
+  errno = EBADMSG;
+  return sum == e->checksum ? 0 : -1;
+}
+
+int envelope_rename(int fd, const struct envelope *e, const char *id)
+{
+  struct envelope_sum sum = {(uint64_t)e->body_at, e->body_len, 0, e->content, e->longest};
+  char head[ENVELOPE_HEAD];
+  size_t len = strlen(e->id);
+
+  errno = EINVAL;
+  if (strlen(id) != len || pwrite(fd, id, len, ENVELOPE_HEAD + 2) != (ssize_t)len ||
+      sum_file(fd, e, &sum.checksum) != 0)
+    return -1;
+  envelope_head(head, &sum);
+  return pwrite(fd, head, sizeof head, 0) == (ssize_t)sizeof head ? 0 : -1;
 }
 
 static void mark_of(char mark[MARK_LEN + 1], const struct envelope_rcpt *r)
@@ -455,6 +514,7 @@ static void mark_of(char mark[MARK_LEN + 1], const struct envelope_rcpt *r)
 
   snprintf(mark, MARK_LEN + 1, "%c %04x %08x", letter, r->attempts & 0xffff,
            (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
+  mark[MARK_CHECK] = check_letter(mark);
 }
 
 int envelope_mark(int fd, const struct envelope *e, size_t i)

@@ -4,7 +4,7 @@
  *
  *   head line     fixed width: version, flags, lengths, longest line, checksum
  *   i ID / t EPOCH / s SENDER / v ENVID / d RET / o FLAGS / c CLIENT / h HELO / p PROTOCOL
- *   r S AAAA NNNNNNNN NOTIFY ORCPT ADDRESS     one per recipient; S AAAA NNNNNNNN change in place
+ *   r S AAAACNNNNNNNN NOTIFY ORCPT ADDRESS     one per recipient; S AAAACNNNNNNNN change in place
  *   (empty line)
  *   the message, exactly as long as the head says, CR LF line ends, not dot-stuffed
  *   heloise-end
@@ -73,6 +73,7 @@ struct envelope {
   off_t history_at;     /* after the end mark */
   uint64_t checksum;
   size_t nrcpt;
+  size_t doubtful; /* recipients whose mark is damaged: they count as still to do */
   struct envelope_rcpt *rcpt;
   char *block; /* the strings' home */
 };
@@ -81,9 +82,13 @@ struct envelope {
  * checksum. 0; -1 with *why (not a complete message) and errno EBADMSG, or another errno
  * for a failing read. Free with envelope_free(). Uses pread only. */
 int envelope_read(int fd, struct envelope *e, const char **why);
-/* reads the whole file and compares the checksum: 0, or -1 as envelope_read() */
+/* reads the whole file, compares the checksum, and looks that no more follows than a history can
+ * be: 0, or -1 as envelope_read() */
 int envelope_verify(int fd, const struct envelope *e, const char **why);
 void envelope_free(struct envelope *e);
+/* gives the message in a file another id of the same length: writes it, and the new checksum. 0, or
+ * -1 with errno. Not flushed; e stays as it was read. */
+int envelope_rename(int fd, const struct envelope *e, const char *id);
 
 /* parses a block that begins at buf and holds at least the envelope; takes a copy */
 int envelope_parse(const char *buf, size_t len, struct envelope *e, const char **why);

@@ -1,27 +1,23 @@
-/* inspect.c - what the queue commands show: list, show, why
+/* inspect.c - what the queue commands show: list, show, why, and which they mean
  *
  * Runs in a child of the manager, or in the command while nothing runs. */
 #include "queue/inspect.h"
 
-#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/json.h"
-#include "common/units.h"
 #include "common/verdict.h"
+#include "queue/archive_out.h"
+#include "queue/mailq.h"
+#include "queue/show_content.h"
 #include "queue/show_transcript.h"
 #include "queue/sight.h"
+#include "queue/stats.h"
 #include "queue/story.h"
+#include "queue/verify.h"
 #include "queue/why.h"
-
-/* what was asked for */
-struct wish {
-  const char *id;
-  int json, wants_transcript;
-  unsigned int attempt; /* 0: all */
-};
 
 /* ---- list */
 
@@ -31,14 +27,16 @@ struct listing {
   unsigned long messages;
 };
 
-static void list_text(const struct sight *s, int is_first)
+/* 0, or -1: nobody reads */
+static int list_text(const struct sight *s, int is_first)
 {
   const struct inspect_view *v = s->v;
+  int r = 0;
 
   if (is_first)
-    inspect_say(v, 0, "%-15s  %-8s  %7s  %8s  %-9s  %s\n", "ID", "STATE", "AGE", "SIZE", "NEXT",
+    r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8s  %-9s  %s\n", "ID", "STATE", "AGE", "SIZE", "NEXT",
                 "SENDER, RECIPIENTS");
-  inspect_say(v, 0, "%-15s  %-8s  %7s  %8llu  %-9s  <%s>\n", s->e.id, sight_state(s->m),
+  r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8llu  %-9s  <%s>\n", s->e.id, sight_state_word(s->m),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
               (unsigned long long)s->e.body_len,
               s->m->is_active              ? "-"
@@ -46,42 +44,96 @@ static void list_text(const struct sight *s, int is_first)
                                         : sight_when(sight_next(s)),
               sight_clean(s->e.sender));
   for (size_t i = 0; i < s->e.nrcpt; i++) {
-    const struct envelope_rcpt *r = &s->e.rcpt[i];
-    if (envelope_is_closed(r->status))
+    const struct envelope_rcpt *rcpt = &s->e.rcpt[i];
+    if (envelope_is_closed(rcpt->status))
       continue;
-    inspect_say(v, 0, "%57s%s%s%s\n", "", sight_clean(r->address), *sight_reply(s, i) ? ": " : "",
-                sight_reply(s, i));
+    r |= inspect_say(v, 0, "%57s%s%s%s\n", "", sight_clean(rcpt->address),
+                     *sight_reply(s, i) ? ": " : "", sight_reply(s, i));
   }
-}
-
-static int list_one(void *arg, const struct inspect_message *m)
-{
-  struct listing *l = arg;
-  struct sight s;
-  const char *why;
-  int r = 0;
-
-  if (sight_open(&s, l->v, m, &why) != 0)
-    return 0; /* delivered meanwhile, or `queue` will put it aside */
-  if (l->json)
-    r = sight_print(l->v, sight_json(&s));
-  else
-    list_text(&s, l->messages == 0);
-  l->messages++;
-  sight_close(&s);
   return r;
 }
 
-static int list(const struct inspect_view *v, const struct wish *w)
+static int list_one(void *arg, struct sight *s)
 {
-  struct listing l = {v, w->json, 0};
-  int json = w->json;
+  struct listing *l = arg;
+  int r = 0;
 
-  v->each(list_one, &l);
-  if (!json && l.messages == 0)
-    inspect_say(v, 0, "The queue is empty.\n");
-  else if (!json)
+  if (sight_replies(s) != 0)
+    return 0;
+  if (l->json)
+    r = sight_print(l->v, sight_json(s));
+  else
+    r = list_text(s, l->messages == 0);
+  l->messages++;
+  return r;
+}
+
+static int list(const struct inspect_view *v, const struct request *q)
+{
+  struct listing l = {v, q->json, 0};
+
+  sight_each(v, &q->filter, list_one, &l);
+  if (!l.json && l.messages == 0)
+    inspect_say(v, 0, filter_is_set(&q->filter) ? "No such message is in the queue.\n"
+                                                : "The queue is empty.\n");
+  else if (!l.json)
     inspect_say(v, 0, "%lu message%s.\n", l.messages, l.messages == 1 ? "" : "s");
+  return EXIT_OK;
+}
+
+/* ---- select: the ids that a filter takes, for commands that act on them */
+
+struct choosing {
+  const struct inspect_view *v;
+  const struct filter *f;
+};
+
+static int print_id(const struct choosing *c, const struct inspect_message *m)
+{
+  char line[64];
+  int n = snprintf(line, sizeof line, "%s %s\n", m->name.id, sight_state_word(m));
+
+  return c->v->print(c->v->arg, line, (size_t)n, 0);
+}
+
+static int select_one(void *arg, struct sight *s)
+{
+  return print_id(arg, s->m);
+}
+
+static int select_by_name(void *arg, const struct inspect_message *m)
+{
+  const struct choosing *c = arg;
+
+  return filter_takes_state(c->f, sight_state(m)) ? print_id(c, m) : 0;
+}
+
+/* those of ids, separated by spaces, that are in the queue */
+static void select_named(const struct choosing *c, const char *ids)
+{
+  for (; *ids; ids += *ids == ' ') {
+    struct inspect_message m;
+    char id[STORE_ID_LEN + 2];
+    size_t len = strcspn(ids, " ");
+    snprintf(id, sizeof id, "%.*s", (int)len, ids);
+    if (c->v->find(id, &m) == 0)
+      print_id(c, &m);
+    ids += len;
+  }
+}
+
+static int select_ids(const struct inspect_view *v, const struct request *q)
+{
+  struct choosing c = {v, &q->filter};
+
+  for (size_t i = 0; i < q->args; i++)
+    select_named(&c, q->arg[i]);
+  if (q->args > 0)
+    return EXIT_OK;
+  if (filter_needs_envelope(&q->filter))
+    sight_each(v, &q->filter, select_one, &c);
+  else
+    v->each(select_by_name, &c);
   return EXIT_OK;
 }
 
@@ -111,7 +163,7 @@ static void show_text(struct sight *s, const struct story *story)
   const struct inspect_view *v = s->v;
   const struct envelope *e = &s->e;
 
-  inspect_say(v, 0, "Id:         %s\nState:      %s\nSender:     <%s>\n", e->id, sight_state(s->m),
+  inspect_say(v, 0, "Id:         %s\nState:      %s\nSender:     <%s>\n", e->id, sight_state_word(s->m),
               sight_clean(e->sender));
   inspect_say(v, 0, "Created:    %s (%s ago)\n", sight_time(e->created),
               sight_duration(sight_now() > e->created ? sight_now() - e->created : 0));
@@ -127,6 +179,8 @@ static void show_text(struct sight *s, const struct story *story)
   if (*e->envid || *e->ret)
     inspect_say(v, 0, "DSN:        ENVID=%s RET=%s\n", sight_clean(e->envid), e->ret);
   show_rcpts(s);
+  if (!story)
+    return;
   inspect_say(v, 0, "History:\n");
   story_tell(story, &t);
 }
@@ -140,117 +194,67 @@ static int show_json(struct sight *s, const struct story *story)
   json_object_set_new(o, "protocol", json_bytes(s->e.protocol));
   json_object_set_new(o, "envid", json_bytes(s->e.envid));
   json_object_set_new(o, "ret", json_bytes(s->e.ret));
-  json_object_set_new(o, "history", story_json(story));
+  if (story)
+    json_object_set_new(o, "history", story_json(story));
   return sight_print(s->v, o);
 }
 
-static int show(const struct inspect_view *v, const struct wish *w)
+static int show(const struct inspect_view *v, const struct request *q)
 {
   struct inspect_message m;
   struct story story = {0};
   struct sight s;
   int r;
 
-  if (w->wants_transcript)
-    return show_transcript(v, w->json, w->id, w->attempt);
-  r = sight_look(v, w->id, &m, &s);
+  if (q->parts & PART_TRANSCRIPT)
+    return show_transcript(v, q->json, q->arg[0], q->attempt);
+  r = sight_look(v, q->arg[0], &m, &s);
   if (r != 0)
     return r;
-  history_each(s.fd, &s.e, story_note, &story);
-  if (w->json)
-    show_json(&s, &story);
+  if (q->parts & (PART_HEADERS | PART_BODY)) {
+    r = show_content(&s, q->parts);
+    sight_close(&s);
+    return r;
+  }
+  if (!(q->parts & PART_ENVELOPE))
+    history_each(s.fd, &s.e, story_note, &story);
+  if (q->json)
+    show_json(&s, q->parts & PART_ENVELOPE ? NULL : &story);
   else
-    show_text(&s, &story);
+    show_text(&s, q->parts & PART_ENVELOPE ? NULL : &story);
   story_free(&story);
   sight_close(&s);
   return EXIT_OK;
 }
 
-static int why(const struct inspect_view *v, const struct wish *w)
+static int why(const struct inspect_view *v, const struct request *q)
 {
-  return why_show(v, w->json, w->id);
-}
-
-/* ---- for retry */
-
-static int is_at(const char *address, const char *domain)
-{
-  const char *own = envelope_domain(address);
-  size_t len = strlen(own), want = strlen(domain);
-
-  if (domain[0] == '.')
-    return len > want && strcasecmp(own + len - want, domain) == 0;
-  return strcasecmp(own, domain) == 0;
-}
-
-int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain)
-{
-  struct envelope e;
-  const char *why;
-  int fd = store_open(queue_fd, n, O_RDONLY), found = 0;
-
-  if (fd < 0)
-    return 0;
-  if (envelope_read(fd, &e, &why) == 0) {
-    for (size_t i = 0; i < e.nrcpt && !found; i++)
-      found = e.rcpt[i].status == RCPT_TODO && is_at(e.rcpt[i].address, domain);
-    envelope_free(&e);
-  }
-  close(fd);
-  return found;
+  return why_show(v, q->json, q->arg[0]);
 }
 
 /* ---- verbs */
 
-static const struct {
-  const char *verb, *usage;
-  int wants_id, has_transcript;
-  int (*run)(const struct inspect_view *v, const struct wish *w);
-} verbs[] = {{"list", "list [--json]", 0, 0, list},
-             {"show", "show ID [--transcript [N]] [--json]", 1, 1, show},
-             {"why", "why ID [--json]", 1, 0, why}};
+static int (*const run[REQUEST_VERBS])(const struct inspect_view *v, const struct request *q) = {
+  [REQUEST_LIST] = list,         [REQUEST_SHOW] = show,         [REQUEST_WHY] = why,
+  [REQUEST_STATS] = stats_show,  [REQUEST_VERIFY] = verify_run, [REQUEST_MAILQ] = mailq_show,
+  [REQUEST_SELECT] = select_ids, [REQUEST_FETCH] = archive_fetch};
 
-/* the number of an attempt, after --transcript: 0, or -1 when s is none */
-static int read_attempt(const char *s, struct wish *w)
+int inspect_does(enum request_verb verb)
 {
-  uint64_t n;
-
-  if (!w->wants_transcript || w->attempt || units_number(s, strlen(s), &n) != 0 || n == 0 ||
-      n > 65535)
-    return -1;
-  w->attempt = (unsigned int)n;
-  return 0;
-}
-
-/* 0, or -1: wrong usage */
-static int read_wish(size_t k, int argc, const char *const *argv, struct wish *w)
-{
-  for (int i = 1; i < argc; i++) {
-    if (strcmp(argv[i], "--json") == 0)
-      w->json = 1;
-    else if (strcmp(argv[i], "--transcript") == 0 && verbs[k].has_transcript)
-      w->wants_transcript = 1;
-    else if (argv[i][0] == '-' || !verbs[k].wants_id)
-      return -1;
-    else if (read_attempt(argv[i], w) == 0)
-      continue;
-    else if (w->id)
-      return -1;
-    else
-      w->id = argv[i];
-  }
-  return !w->id == !verbs[k].wants_id ? 0 : -1;
+  return run[verb] != NULL;
 }
 
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv)
 {
-  struct wish w = {0};
-  size_t k = 0;
+  struct request q;
+  const char *why_not;
+  int code = EXIT_USAGE;
 
-  while (strcmp(verbs[k].verb, argv[0]) != 0)
-    k++;
-  if (read_wish(k, argc, argv, &w) == 0)
-    return verbs[k].run(v, &w);
-  inspect_say(v, 1, "usage: heloise queue %s\n", verbs[k].usage);
-  return EXIT_USAGE;
+  if (request_parse(&q, argc, argv, &why_not) == 0 && !q.wants_help && run[q.verb])
+    code = run[q.verb](v, &q);
+  else
+    inspect_say(v, 1, "usage: heloise queue %s\nheloise: %s\n",
+                q.verb == REQUEST_VERBS ? "VERB" : request_usage(q.verb), why_not);
+  request_free(&q);
+  return code;
 }

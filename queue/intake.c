@@ -14,6 +14,7 @@
 #include "queue/commit.h"
 #include "queue/dropbox.h"
 #include "queue/receive.h"
+#include "queue/survey.h"
 
 static int queue_fd = -1;
 
@@ -32,7 +33,7 @@ static void after_turn(void)
 
 static int start(void)
 {
-  if (queue_fd < 0 || store_settle(queue_fd) != 0)
+  if (queue_fd < 0 || survey_tidy(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
   store_sweep(queue_fd);
   if (dropbox_open(queue_fd) != 0)

@@ -50,7 +50,7 @@ static int become_heloise(char *const argv[])
 
 static int list(void)
 {
-  return become_heloise((char *[]){"heloise", "queue", "list", NULL});
+  return become_heloise((char *[]){"heloise", "queue", "mailq", NULL});
 }
 
 static int rebuild(void)

@@ -4,6 +4,7 @@
  * parsed; everything shown from them is escaped. */
 #include "queue/sight.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 
 /* ---- small text */
 
-void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
+int inspect_say(const struct inspect_view *v, int error, const char *format, ...)
 {
   char *line;
   va_list args;
@@ -30,9 +31,10 @@ void inspect_say(const struct inspect_view *v, int error, const char *format, ..
   n = vasprintf(&line, format, args);
   va_end(args);
   if (n < 0)
-    return;
-  v->print(v->arg, line, (size_t)n, error);
+    return 0;
+  n = v->print(v->arg, line, (size_t)n, error);
   free(line);
+  return n;
 }
 
 /* s escaped, in one of a few static buffers */
@@ -89,13 +91,23 @@ const char *sight_when(uint64_t t)
   return buf;
 }
 
-const char *sight_state(const struct inspect_message *m)
+enum filter_state sight_state(const struct inspect_message *m)
 {
   if (m->is_active)
-    return "active";
-  if (m->name.state == STORE_HOLD)
-    return "hold";
-  return m->name.state == STORE_CUR ? "deferred" : "new";
+    return FILTER_ACTIVE;
+  switch (m->name.state) {
+  case STORE_CUR:
+    return FILTER_DEFERRED;
+  case STORE_HOLD:
+    return FILTER_HOLD;
+  default:
+    return FILTER_NEW;
+  }
+}
+
+const char *sight_state_word(const struct inspect_message *m)
+{
+  return filter_state_word(sight_state(m));
 }
 
 uint64_t sight_next(const struct sight *s)
@@ -150,34 +162,43 @@ void sight_close(struct sight *s)
     close(s->fd);
 }
 
-/* 0; -1: it is gone or does not parse, with *why */
 int sight_open(struct sight *s, const struct inspect_view *v, const struct inspect_message *m,
-                      const char **why)
+               const char **why)
 {
   memset(s, 0, sizeof *s);
   s->v = v;
-  s->m = m;
+  s->own = *m;
+  s->m = &s->own;
   *why = "its file is gone";
-  s->fd = store_open(v->queue_fd, &m->name, O_RDONLY);
-  if (s->fd < 0)
+  s->fd = store_open(v->queue_fd, &s->own.name, O_RDONLY);
+  if (s->fd < 0 && errno == ENOENT && store_find(v->queue_fd, m->name.id, &s->own.name) == 0)
+    s->fd = store_open(v->queue_fd, &s->own.name, O_RDONLY);
+  if (s->fd < 0) {
+    if (errno != ENOENT)
+      *why = strerror(errno);
     return -1;
+  }
   if (envelope_read(s->fd, &s->e, why) != 0) {
+    int saved = errno;
     close(s->fd);
+    errno = saved;
     return -1;
   }
-  *why = "out of memory";
+  return 0;
+}
+
+int sight_replies(struct sight *s)
+{
   s->reply = calloc(s->e.nrcpt, sizeof *s->reply);
-  if (!s->reply) {
-    sight_close(s);
+  if (!s->reply)
     return -1;
-  }
   history_each(s->fd, &s->e, note_reply, s);
   return 0;
 }
 
 const char *sight_reply(const struct sight *s, size_t i)
 {
-  return s->reply[i] ? s->reply[i] : "";
+  return s->reply && s->reply[i] ? s->reply[i] : "";
 }
 
 /* ---- JSON */
@@ -209,7 +230,7 @@ json_t *sight_json(const struct sight *s)
   json_object_set_new(o, "created", json_time(s->e.created));
   json_object_set_new(o, "next",
                       next == UINT32_MAX || s->m->is_active ? json_null() : json_time(next ? next : s->e.created));
-  json_object_set_new(o, "state", json_string(sight_state(s->m)));
+  json_object_set_new(o, "state", json_string(sight_state_word(s->m)));
   json_object_set_new(o, "recipients", rcpts_json(s));
   return o;
 }
@@ -265,5 +286,60 @@ int sight_look(const struct inspect_view *v, const char *id, struct inspect_mess
     inspect_say(v, 1, "heloise: message %s: %s\n", sight_clean(id), why);
     return EXIT_DATA;
   }
+  if (sight_replies(s) != 0) {
+    sight_close(s);
+    inspect_say(v, 1, "heloise: out of memory\n");
+    return EXIT_TEMPFAIL;
+  }
   return 0;
+}
+
+/* ---- all that are meant */
+
+struct seeking {
+  const struct inspect_view *v;
+  const struct filter *f;
+  int (*take)(void *arg, struct sight *s);
+  void *arg;
+  uint64_t now, done, total;
+};
+
+/* nothing is left to do for it: it is about to leave the queue */
+static int is_over(const struct envelope *e)
+{
+  for (size_t i = 0; i < e->nrcpt; i++)
+    if (!envelope_is_closed(e->rcpt[i].status))
+      return 0;
+  return 1;
+}
+
+static int seek_one(void *arg, const struct inspect_message *m)
+{
+  struct seeking *k = arg;
+  const char *why;
+  struct sight s;
+  int r = 0;
+
+  if (k->v->progress)
+    k->v->progress(k->v->arg, k->done++, k->total);
+  if (!filter_takes_state(k->f, sight_state(m)))
+    return 0;
+  if (sight_open(&s, k->v, m, &why) != 0) {
+    if (errno != ENOENT) /* else it left meanwhile */
+      inspect_say(k->v, 1, "heloise: message %s: %s; `heloise queue verify` says more\n",
+                  m->name.id, why);
+    return 0;
+  }
+  if (!is_over(&s.e) && filter_takes(k->f, &s.e, k->now))
+    r = k->take(k->arg, &s);
+  sight_close(&s);
+  return r;
+}
+
+int sight_each(const struct inspect_view *v, const struct filter *f,
+               int (*take)(void *arg, struct sight *s), void *arg)
+{
+  struct seeking k = {v, f, take, arg, sight_now(), 0, v->count ? v->count() : 0};
+
+  return v->each(seek_one, &k);
 }

@@ -5,32 +5,40 @@
 #include <jansson.h>
 
 #include "queue/envelope.h"
+#include "queue/filter.h"
 #include "queue/history.h"
 #include "queue/inspect.h"
 
 /* one message, read */
 struct sight {
   const struct inspect_view *v;
-  const struct inspect_message *m;
+  struct inspect_message own;
+  const struct inspect_message *m; /* own: its name is the one under which it was found */
   struct envelope e;
   int fd;
   char **reply; /* last one per recipient, or NULL; escaped */
 };
 
-/* finds and opens a message: 0, or an exit code after a complaint */
+/* finds and opens a message, with replies: 0, or an exit code after a complaint */
 int sight_look(const struct inspect_view *v, const char *id, struct inspect_message *m,
                struct sight *s);
-/* opens one: 0; -1: it is gone or does not parse, with *why */
+/* opens one, also when it was moved meanwhile: 0; -1: it is gone or does not parse, with *why */
 int sight_open(struct sight *s, const struct inspect_view *v, const struct inspect_message *m,
                const char **why);
+/* reads the last answers. 0, or -1 (ENOMEM) */
+int sight_replies(struct sight *s);
 void sight_close(struct sight *s);
 
 /* the last answer for a recipient, or "" */
 const char *sight_reply(const struct sight *s, size_t i);
+enum filter_state sight_state(const struct inspect_message *m);
+const char *sight_state_word(const struct inspect_message *m);
+/* calls f for every message that is meant, opened, until it returns non-zero; that, or 0 */
+int sight_each(const struct inspect_view *v, const struct filter *f,
+               int (*take)(void *arg, struct sight *s), void *arg);
 /* when the next attempt is: epoch; it is taken up at m->due, perhaps for a warning only.
  * UINT32_MAX: not by itself */
 uint64_t sight_next(const struct sight *s);
-const char *sight_state(const struct inspect_message *m);
 const char *sight_rcpt(enum rcpt_status s);
 
 /* in static buffers, a few at a time */

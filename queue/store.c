@@ -22,7 +22,6 @@
 #include "common/log.h"
 #include "queue/store_flight.h"
 
-#define BUCKETS 64
 #define IDS_PER_BUCKET 256 /* then the next directory's turn */
 
 static const char *const state_dirs[STORE_STATES] = {"new", "cur", "hold", "new"};
@@ -75,7 +74,7 @@ void store_fresh_id(char id[STORE_ID_LEN + 1])
   us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
   last = us > last ? us : last + 1;
   if (count++ % IDS_PER_BUCKET == 0)
-    bucket = (bucket + 1) % BUCKETS;
+    bucket = (bucket + 1) % STORE_BUCKETS;
   put_digits(id, 7, last / 1000000);
   put_digits(id + 7, 4, last % 1000000);
   put_digits(id + 11, 2, some_chance());
@@ -110,7 +109,7 @@ static unsigned int bucket_of(const char *id)
   return (unsigned int)(id[13] - '0') * 8 + (unsigned int)(id[14] - '0');
 }
 
-static void path_of(char out[STORE_NAME_MAX], const struct store_name *n)
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n)
 {
   const char *bucket = n->id + 13;
 
@@ -155,6 +154,19 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
            : -1;
 }
 
+int store_parse(const char *path, struct store_name *n)
+{
+  for (int s = 0; s < STORE_DIRS; s++) {
+    size_t len = strlen(state_dirs[s]);
+    const char *b = path + len + 1;
+    if (strncmp(path, state_dirs[s], len) == 0 && path[len] == '/' && b[0] >= '0' && b[0] <= '7' &&
+        b[1] >= '0' && b[1] <= '7' && b[2] == '/')
+      return parse_name((enum store_state)s, (unsigned int)(b[0] - '0') * 8 + (unsigned int)(b[1] - '0'),
+                        b + 3, n);
+  }
+  return -1;
+}
+
 /* ---- directories */
 
 int store_flush_dir(int queue_fd, const char *path)
@@ -184,7 +196,7 @@ int store_make(int queue_fd)
   for (size_t s = 0; s < STORE_DIRS; s++) {
     if (make_dir(queue_fd, state_dirs[s]) != 0)
       return -1;
-    for (unsigned int b = 0; b < BUCKETS; b++) {
+    for (unsigned int b = 0; b < STORE_BUCKETS; b++) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
       if (make_dir(queue_fd, path) != 0)
         return -1;
@@ -268,7 +280,7 @@ static void link_files(int queue_fd, struct store_commit *c, size_t n)
 
 void store_commit(int queue_fd, struct store_commit *c, size_t n)
 {
-  unsigned char flushed[BUCKETS] = {0};
+  unsigned char flushed[STORE_BUCKETS] = {0};
 
   flush_files(queue_fd, c, n);
   link_files(queue_fd, c, n);
@@ -297,7 +309,7 @@ int store_flush(int queue_fd, enum store_state s, uint64_t buckets)
   char path[STORE_NAME_MAX];
   int r = 0;
 
-  for (unsigned int b = 0; b < BUCKETS; b++)
+  for (unsigned int b = 0; b < STORE_BUCKETS; b++)
     if (buckets & (uint64_t)1 << b) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
       r |= store_flush_dir(queue_fd, path);
@@ -321,8 +333,8 @@ int store_put_aside(int queue_fd, const char *path, const char *why)
   return r;
 }
 
-static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
-                    int (*f)(void *arg, const struct store_name *n), void *arg)
+int store_scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
+                   int (*f)(void *arg, const struct store_name *n), void *arg)
 {
   char path[STORE_NAME_MAX];
   struct dirent *d;
@@ -362,8 +374,8 @@ int store_scan(int queue_fd, enum store_state s, int moves,
 
   if (s == STORE_FLIGHT)
     return flight_scan(queue_fd, f, arg);
-  for (unsigned int b = 0; b < BUCKETS; b++) {
-    int r = scan_dir(queue_fd, s, b, moves, f, arg);
+  for (unsigned int b = 0; b < STORE_BUCKETS; b++) {
+    int r = store_scan_dir(queue_fd, s, b, moves, f, arg);
     if (r > 0)
       return r;
     if (r < 0)
@@ -397,7 +409,7 @@ int store_find(int queue_fd, const char *id, struct store_name *n)
     return -1;
   bucket = bucket_of(id);
   for (int s = 0; s < STORE_DIRS; s++)
-    if (scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
+    if (store_scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
       return 0;
   return flight_find(queue_fd, id, n);
 }
@@ -410,10 +422,13 @@ int store_open(int queue_fd, const struct store_name *n, int flags)
 
   if (n->state == STORE_FLIGHT)
     return flight_open(queue_fd, n, flags);
-  path_of(path, n);
+  store_path(path, n);
   fd = openat(queue_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0)
+  if (fd < 0) {
+    if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
+      errno = EBADMSG; /* a link, a directory, a socket or FIFO: no message */
     return -1;
+  }
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     close(fd);
     errno = EBADMSG;
@@ -432,8 +447,8 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
   moved.state = s;
   moved.next = next;
   moved.hop = hop;
-  path_of(from, n);
-  path_of(to, &moved);
+  store_path(from, n);
+  store_path(to, &moved);
   if (strcmp(from, to) != 0 && renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE) != 0)
     return -1;
   *n = moved;
@@ -445,7 +460,7 @@ int store_place(int queue_fd, const struct store_name *n)
   char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
 
   snprintf(from, sizeof from, "tmp/%.*s", STORE_ID_LEN, n->id);
-  path_of(to, n);
+  store_path(to, n);
   return renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE);
 }
 
@@ -466,7 +481,7 @@ int store_rewrite(int queue_fd, const struct store_name *n)
   int from = store_open(queue_fd, n, O_RDONLY), to = from < 0 ? -1 : store_create(queue_fd, n->id);
   int r = to < 0 ? -1 : copy(from, to), saved;
 
-  path_of(path, n);
+  store_path(path, n);
   snprintf(tmp, sizeof tmp, "tmp/%s", n->id);
   if (to >= 0 && close(to) != 0)
     r = -1;
@@ -485,7 +500,7 @@ int store_unlink(int queue_fd, const struct store_name *n)
 {
   char path[STORE_NAME_MAX];
 
-  path_of(path, n);
+  store_path(path, n);
   return unlinkat(queue_fd, path, 0);
 }
 
@@ -500,8 +515,23 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
 
   if (n->state == STORE_FLIGHT)
     return flight_corrupt(queue_fd, n, why);
-  path_of(path, n);
+  store_path(path, n);
   return store_put_aside(queue_fd, path, why);
+}
+
+static void sweep_one(int queue_fd, const char *name)
+{
+  char path[STORE_NAME_MAX + 256];
+
+  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    return;
+  snprintf(path, sizeof path, "tmp/%s", name);
+  if (!store_is_id(name, strlen(name)))
+    store_put_aside(queue_fd, path, "not the name of a message");
+  else if (unlinkat(queue_fd, path, 0) == 0)
+    log_swept(name, "never acknowledged");
+  else
+    store_put_aside(queue_fd, path, "not a file");
 }
 
 void store_sweep(int queue_fd)
@@ -516,9 +546,6 @@ void store_sweep(int queue_fd)
     return;
   }
   while ((d = readdir(dir)))
-    if (store_is_id(d->d_name, strlen(d->d_name))) {
-      store_abandon(queue_fd, d->d_name);
-      log_swept(d->d_name, "never acknowledged");
-    }
+    sweep_one(queue_fd, d->d_name);
   closedir(dir);
 }

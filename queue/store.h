@@ -27,6 +27,7 @@
 /* STORE_FLIGHT: in the journal only; shown as new */
 enum store_state { STORE_NEW, STORE_CUR, STORE_HOLD, STORE_FLIGHT, STORE_STATES };
 #define STORE_DIRS STORE_FLIGHT /* states that are directories */
+#define STORE_BUCKETS 64        /* directories of each */
 
 struct store_name {
   char id[STORE_ID_LEN + 1];
@@ -47,6 +48,10 @@ int store_flush_dir(int queue_fd, const char *path);
 uint32_t store_hop_hash(const char *nexthop, size_t len);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
+/* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
+int store_parse(const char *path, struct store_name *n);
+/* the same the other way; not for what is in the journal */
+void store_path(char out[STORE_NAME_MAX], const struct store_name *n);
 /* when a well-formed id was made (epoch) */
 uint64_t store_id_time(const char *id);
 const char *store_state_word(enum store_state s);
@@ -80,6 +85,9 @@ struct envelope;
  * than 0 and returns that. One that is in the journal and a file too is the file's. */
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
+/* the same for one directory of a state, 0 <= bucket < STORE_BUCKETS */
+int store_scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
+                   int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */
 int store_find(int queue_fd, const char *id, struct store_name *n);
 /* opens a message: a descriptor, or -1 with errno. O_RDWR only for what is a file (EROFS): see
@@ -119,7 +127,7 @@ int store_corrupt(int queue_fd, const struct store_name *n, const char *why);
 /* moves what stands under `path` (relative to the queue) to corrupt/, under a name that is free
  * there, and logs why. 0, or -1 with errno. */
 int store_put_aside(int queue_fd, const char *path, const char *why);
-/* clears tmp/ of what an earlier run left */
+/* clears tmp/ of what an earlier run left; what is none of that goes to corrupt/ */
 void store_sweep(int queue_fd);
 /* ---- for store_flight.c */
 

@@ -284,10 +284,30 @@ static int read_shared(const char *s, size_t len, const char *id, const struct d
   return stop;
 }
 
+static int open_for_reading(int queue_fd, const char *path)
+{
+  return openat(queue_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+int transcript_open(int queue_fd, const char *id)
+{
+  char path[PATH];
+  struct stat st;
+  int fd;
+
+  own_path(path, id);
+  fd = open_for_reading(queue_fd, path);
+  if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+    return fd;
+  close(fd);
+  errno = EBADMSG;
+  return -1;
+}
+
 /* it is copied, not mapped: the manager may make it shorter meanwhile */
 static int read_file(int queue_fd, const char *path, const char *id, const struct dialogue_reader *r)
 {
-  int fd = openat(queue_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), stop = 0;
+  int fd = open_for_reading(queue_fd, path), stop = 0;
   struct stat st;
   char *text = NULL;
   ssize_t n = 0;

@@ -43,6 +43,8 @@ void transcript_left(int queue_fd, const char *id);
 #define TRANSCRIPT_DIRS CLEARING_DIRS
 void transcript_sweep(int queue_fd, uint64_t before, int (*is_queued)(const char *id));
 
+/* opens the file of a message's own: a descriptor, or -1 with errno */
+int transcript_open(int queue_fd, const char *id);
 /* reads the records of a message: 0, what the reader returned, or -1: there are none */
 int transcript_each(int queue_fd, const char *id, const struct dialogue_reader *r);
 

@@ -151,6 +151,7 @@ void waiting_take(uint32_t handle)
 void waiting_until(uint32_t handle, uint32_t due)
 {
   waiting_take(handle);
+  slot[handle].is_asleep = 0;
   slot[handle].due = due;
   sift(heap_len++, handle);
 }
@@ -160,7 +161,7 @@ uint32_t waiting_first(void)
   return heap_len ? heap[0] : WAITING_NONE;
 }
 
-uint32_t waiting_add(const struct store_name *n)
+uint32_t waiting_add_asleep(const struct store_name *n)
 {
   uint32_t h = waiting_find(n->id), *b;
 
@@ -183,7 +184,19 @@ uint32_t waiting_add(const struct store_name *n)
   slot[h].chain = *b;
   *b = h;
   count++;
-  waiting_until(h, n->state == STORE_HOLD ? WAITING_NEVER : n->next);
+  slot[h].is_asleep = 1;
+  return h;
+}
+
+uint32_t waiting_add(const struct store_name *n)
+{
+  uint32_t h = waiting_find(n->id);
+
+  if (h != WAITING_NONE)
+    return h;
+  h = waiting_add_asleep(n);
+  if (h != WAITING_NONE)
+    waiting_until(h, n->state == STORE_HOLD ? WAITING_NEVER : n->next);
   return h;
 }
 

@@ -25,6 +25,7 @@ struct waiting {
   uint8_t is_parked;  /* waits for its destination to have room, not for a time */
   uint8_t is_owed;    /* due for what its sender is owed, not for an attempt */
   uint8_t is_warned;  /* its sender was told of the delay since we started */
+  uint8_t is_asleep;  /* found on disk, and not yet in the schedule (names.h) */
   uint8_t is_used;
 };
 
@@ -35,6 +36,8 @@ uint32_t waiting_find(const char *id);
  * changes nothing.
  * WAITING_NONE when memory is out. */
 uint32_t waiting_add(const struct store_name *n);
+/* the same, but asleep: outside the schedule until waiting_until() */
+uint32_t waiting_add_asleep(const struct store_name *n);
 void waiting_drop(uint32_t handle);
 /* (re)schedules */
 void waiting_until(uint32_t handle, uint32_t due);

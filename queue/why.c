@@ -69,6 +69,10 @@ static void foresee(const struct sight *s, const struct story *story, size_t i, 
         "", "");
     return;
   }
+  if (s->m->name.state == STORE_HOLD && s->m->name.next != UINT32_MAX) {
+    add(f, "An administrator holds it, until `heloise queue release ", s->e.id, "`.");
+    return;
+  }
   if (is_held(s, r)) {
     add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
         s->e.id, "`.");
@@ -144,7 +148,7 @@ static void tell_all(struct sight *s, const struct story *story)
   inspect_say(v, 0, "Message %s from <%s> came %s ago and waits in state %s for %zu of %zu recipient%s.\n",
               s->e.id, sight_clean(s->e.sender),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
-              sight_state(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
+              sight_state_word(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
   for (size_t i = 0; i < s->e.nrcpt; i++)
     if (!envelope_is_closed(s->e.rcpt[i].status))
       tell_rcpt(s, story, i);

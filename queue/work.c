@@ -75,6 +75,7 @@ static void free_work(struct work *w)
   if (w->next)
     w->next->prev = w->prev;
   envelope_free(&w->e);
+  free(w->give_up);
   free(w->story.s);
   free(w->busy);
   free(w);
@@ -227,18 +228,18 @@ static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
 
 static void rest(struct work *w, uint32_t due)
 {
-  waiting_until(w->handle, due);
+  waiting_until(w->handle, w->is_held ? WAITING_NEVER : due); /* its name keeps the time */
   free_work(w);
 }
 
 static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
-  enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
+  enum store_state s = due == WAITING_NEVER || w->is_held ? STORE_HOLD : STORE_CUR;
 
   waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
+    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
       return;
     }
@@ -291,6 +292,8 @@ void work_settle(struct work *w)
     leave(w, "removed");
     return;
   }
+  if (w->give_up)
+    due_refuse(w, w->give_up);
   if (w->is_unmarked && !is_in_journal(w) && unfinished(w) > 0 && mark_again(w) != 0) {
     keep(w); /* reports are made from what stands in the file */
     return;
@@ -303,7 +306,7 @@ void work_settle(struct work *w)
     leave(w, "no recipient is left");
   else if (owed < next)
     wait_again(w, owed, hop, 1);
-  else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+  else if (!w->is_held && w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
     park(w);
   else
     wait_again(w, next, hop, 0);
@@ -313,6 +316,26 @@ void work_remove(struct work *w)
 {
   w->is_removed = 1;
   work_settle(w);
+}
+
+int work_hold(struct work *w, int is_held)
+{
+  int was_held = w->is_held;
+
+  w->is_held = is_held;
+  return was_held != is_held;
+}
+
+int work_bounce(struct work *w, const char *text)
+{
+  char *copy = strdup(text);
+
+  if (!copy)
+    return -1;
+  free(w->give_up);
+  w->give_up = copy;
+  work_settle(w);
+  return 0;
 }
 
 /* ---- results */
@@ -529,6 +552,8 @@ int work_begin(uint32_t handle)
     return 0;
   }
   rec->is_unverified = 0;
+  if (w->e.doubtful > 0)
+    log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");
   if (w->e.content & CONTENT_LOOP)
     due_refuse(w, "5.4.6 the message has passed too many hops: it is looping");
   if (w->e.content & CONTENT_TOO_BIG)

@@ -34,6 +34,8 @@ struct work {
   int is_changed;      /* in the journal: its file, when it gets one, has other marks */
   stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
   int is_hurried, is_removed, is_reporting, is_warning;
+  int is_held;   /* goes on hold when its jobs end */
+  char *give_up; /* then its recipients fail, with this text: "5.3.0 TEXT"; or NULL */
   uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
   uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
   uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
@@ -73,6 +75,10 @@ size_t work_room(void);
 struct work *work_find(uint32_t handle);
 /* an administrator removes a message that is being worked on: it goes when its jobs end */
 void work_remove(struct work *w);
+/* ... holds it likewise, or no longer: 0 when that was so already */
+int work_hold(struct work *w, int is_held);
+/* ... gives it up likewise. 0, or -1 (ENOMEM) */
+int work_bounce(struct work *w, const char *text);
 
 /* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
  * with errno */

@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "queue/envelope.h"
+#include "queue/history.h"
 
 #define BODY "Subject: x\r\n\r\nbody\r\n"
 
@@ -422,6 +423,86 @@ static void test_marks(void **state)
   free(file.s);
 }
 
+/* what a mark says is not covered by the file's sum: a changed bit never makes a recipient that is
+ * to do one that is done, or the other way without being noticed */
+static void test_damaged_marks(void **state)
+{
+  static const enum rcpt_status all[] = {RCPT_TODO, RCPT_DONE, RCPT_FAILED, RCPT_BOUNCED};
+  stralloc file = {0};
+  struct envelope e;
+  const char *why;
+
+  (void)state;
+  make(&file, &usual, 4, BODY);
+  for (unsigned int attempts = 0; attempts < 3; attempts++) {
+    int fd = file_of(file.s, file.len);
+    char *copy = malloc(file.len);
+    assert_int_equal(envelope_read(fd, &e, &why), 0);
+    for (size_t i = 0; i < 4; i++) {
+      e.rcpt[i].status = all[i];
+      e.rcpt[i].attempts = attempts;
+      e.rcpt[i].next = attempts * 1769850001;
+      assert_int_equal(envelope_mark(fd, &e, i), 0);
+    }
+    assert_int_equal(pread(fd, copy, file.len, 0), file.len);
+    close(fd);
+    for (size_t k = 0; k < 4 * 15 * 8; k++) {
+      size_t i = k / 120, at = (size_t)e.rcpt[i].at + 2 + k / 8 % 15;
+      struct envelope damaged;
+      copy[at] ^= (char)(1 << k % 8);
+      if (envelope_parse(copy, file.len, &damaged, &why) == 0) {
+        assert_int_equal(damaged.doubtful, 1);
+        assert_int_equal(damaged.rcpt[i].status, RCPT_TODO);
+        assert_int_equal(damaged.rcpt[i].next, 0);
+        envelope_free(&damaged);
+      }
+      copy[at] ^= (char)(1 << k % 8);
+    }
+    envelope_free(&e);
+    free(copy);
+  }
+  free(file.s);
+}
+
+static void test_renamed(void **state)
+{
+  stralloc file = {0};
+  struct envelope e;
+  const char *why;
+  int fd;
+
+  (void)state;
+  make(&file, &usual, 3, BODY);
+  fd = file_of(file.s, file.len);
+  assert_int_equal(envelope_read(fd, &e, &why), 0);
+  e.rcpt[1].status = RCPT_DONE;
+  assert_int_equal(envelope_mark(fd, &e, 1), 0);
+  assert_int_equal(envelope_rename(fd, &e, "0abcdefghjkmn1"), -1);
+  assert_int_equal(envelope_rename(fd, &e, "1bcdefghjkmnp22"), 0);
+  envelope_free(&e);
+  assert_int_equal(envelope_read(fd, &e, &why), 0);
+  assert_int_equal(envelope_verify(fd, &e, &why), 0);
+  assert_string_equal(e.id, "1bcdefghjkmnp22");
+  assert_string_equal(e.sender, usual.sender);
+  assert_int_equal(e.rcpt[1].status, RCPT_DONE);
+  envelope_free(&e);
+  close(fd);
+  free(file.s);
+}
+
+static void test_overlong(void **state)
+{
+  stralloc file = {0};
+
+  (void)state;
+  make(&file, &usual, 1, BODY);
+  assert_true(stralloc_readyplus(&file, HISTORY_MAX + 1));
+  memset(file.s + file.len, 'x', HISTORY_MAX + 1);
+  assert_int_equal(judge(file.s, file.len + HISTORY_MAX), 0);
+  assert_int_equal(judge(file.s, file.len + HISTORY_MAX + 1), -1);
+  free(file.s);
+}
+
 static void test_flags(void **state)
 {
   unsigned int flags;
@@ -457,7 +538,7 @@ int main(void)
     cmocka_unit_test(test_every_bit_flipped), cmocka_unit_test(test_checksum),
     cmocka_unit_test(test_blocks),     cmocka_unit_test(test_many_newlines),
     cmocka_unit_test(test_heads),      cmocka_unit_test(test_many_recipients),
-    cmocka_unit_test(test_marks),      cmocka_unit_test(test_flags),
+    cmocka_unit_test(test_marks),      cmocka_unit_test(test_damaged_marks), cmocka_unit_test(test_overlong), cmocka_unit_test(test_renamed), cmocka_unit_test(test_flags),
     cmocka_unit_test(test_domain),
   };
   return cmocka_run_group_tests_name("envelope", tests, NULL, NULL);

@@ -237,7 +237,8 @@ static void test_abandon(void **state)
   put_file("tmp/0abcdefghjkmn17");
   put_file("tmp/something-else");
   store_sweep(queue);
-  assert_int_equal(count_in("tmp"), 1); /* what is no message of ours stays */
+  assert_int_equal(count_in("tmp"), 0);
+  assert_int_equal(count_in("corrupt"), 1); /* what is no message of ours is put aside */
 }
 
 static void test_moves(void **state)
