@@ -78,7 +78,8 @@ def sendmail_full():
 @test("a full disk where peer memory lies: what is learned is lost, mail goes out; cut short: the same")
 def memory_full():
     sink = Sink([("EHLO", "502 what?"), ("RCPT TO:<late@*", "450 4.2.1 later")])
-    with Small(where="state", access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route]) as small:
+    with Small(where="state", settings={"session-reuse-idle": "0"},  # each message learns for itself
+               access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route]) as small:
         i = small.i
         small.fill()
         for _ in range(2):
