@@ -124,7 +124,7 @@ static void test_find(void **state)
 static void test_no_table(void **state)
 {
   struct ip ip = {.family = 4};
-  struct peerwords w = {1, 1, 1, PEER_TLS_MAY};
+  struct peerwords w = {.says_helo = 1, .says_ehlo = 1, .off = 1, .tls = PEER_TLS_MAY};
 
   (void)state;
   peerwords_find(NULL, &ip, 25, "mx.example", &w);
