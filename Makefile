@@ -49,7 +49,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := queue/manager.c queue/waiting.c queue/work.c queue/due.c queue/flush.c queue/spawners.c queue/reports.c queue/control.c \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager waiting line clock work due schedule recovery concurrency rate flush \
+                               spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := deliver/deliver.c deliver/spawn.c $(ATTEMPT_SRC) $(MESSAGE_SRC)
@@ -89,11 +90,11 @@ setup-tests: setup
 	@CDB_DIR='$(CDB_DIR)' conf/setup tests
 
 check: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers clocked
 	@tests/run all $(BUILD)
 
 unit e2e peers: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers
+	@$(MAKE) --no-print-directory programs units fuzzers clocked
 	@tests/run $@ $(BUILD)
 
 # another mail system: tests/peers/README
@@ -170,6 +171,14 @@ $(BINARIES): $(BUILD)/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/com
 	@echo 'LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
 
+# the same programs with a wall clock that a test can set
+CLOCKED := $(foreach b,$(BINARIES),$(BUILD)/clocked/$(b:$(BUILD)/%=%))
+clocked: $(CLOCKED)
+$(CLOCKED): $(BUILD)/clocked/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/obj/tests/e2e/clock_hook.o $(BUILD)/common.a
+	@mkdir -p $(@D)
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
+
 $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
@@ -220,4 +229,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -39,7 +39,7 @@ size_t attempt_left(const struct attempt *a)
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
 {
   struct report_result said = {r->number, v, until, r->status, "",
-                               v == V_TEMP && a->is_uncharged};
+                               v == V_TEMP && a->is_uncharged, v == V_OK ? REPORT_ANSWERED : r->host};
 
   if (stralloc_0(&r->text))
     said.text = r->text.s;
@@ -103,13 +103,15 @@ void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint
     say(a, r, V_TEMP, until);
 }
 
-static void settle_rest(struct attempt *a, enum verdict v, const char *status, const char *text)
+static void settle_rest(struct attempt *a, enum verdict v, const char *status, const char *text,
+                        enum report_host host)
 {
   for (size_t i = 0; i < a->n; i++) {
     struct recipient *r = &a->recipient[i];
     if (r->is_settled)
       continue;
     snprintf(r->status, sizeof r->status, "%s", status);
+    r->host = host;
     if (!stralloc_copys(&r->text, text))
       r->text.len = 0;
     attempt_settle(a, r, v, 0);
@@ -205,15 +207,26 @@ int attempt_is_own(const struct attempt_own *own, const struct ip *ip, uint16_t 
   return 0;
 }
 
+/* what an address that failed says of the host: its greeting is the first thing that is about mail */
+static enum report_host host_of(const struct session *s)
+{
+  if (s->saw == SAW_LOCAL)
+    return REPORT_ANSWERED;
+  if (s->reached == RUNG_COUNT)
+    return REPORT_UNREACHED;
+  return s->saw != SAW_REPLY || s->reply.code == 421 ? REPORT_LOST : REPORT_ANSWERED;
+}
+
 /* one address failed for all that are left and were not answered there themselves */
 static void record(struct attempt *a, enum ladder_final final, const char *status,
-                   const stralloc *text)
+                   const stralloc *text, enum report_host host)
 {
   for (size_t i = 0; i < a->n; i++) {
     struct recipient *r = &a->recipient[i];
     if (r->is_settled || r->was_answered)
       continue;
     r->finals |= 1U << final;
+    r->host = host;
     snprintf(r->status, sizeof r->status, "%s", status);
     if (!stralloc_copy(&r->text, text))
       r->text.len = 0;
@@ -234,7 +247,7 @@ static size_t resolve(struct attempt *a, const char *host, unsigned int preferen
 
   if (v != V_OK) {
     n = 0;
-    record(a, v == V_TEMP ? FINAL_DEFER : FINAL_BOUNCE, status, &why);
+    record(a, v == V_TEMP ? FINAL_DEFER : FINAL_BOUNCE, status, &why, REPORT_UNREACHED);
   }
   for (size_t i = 0; i < n; i++) {
     struct peers_card card;
@@ -259,7 +272,7 @@ static size_t drop_own(struct attempt *a, struct target *t, size_t n)
       for (keep = 0; t[keep].preference < t[i].preference; keep++)
         ;
   if (keep < n && stralloc_copys(&why, loop))
-    record(a, FINAL_LOOP, "5.4.6", &why);
+    record(a, FINAL_LOOP, "5.4.6", &why, REPORT_ANSWERED);
   free(why.s);
   return keep;
 }
@@ -301,7 +314,7 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
     a->later++;
     a->reserved += t->later;
   } else if (s->end != DO_GO_ON)
-    record(a, s->final, s->status, &s->text);
+    record(a, s->final, s->status, &s->text, host_of(s));
   if (s->end == DO_DROP_WORSE)
     *worst = t->preference;
   return s->end == DO_STOP || s->end == DO_LOST;
@@ -405,7 +418,7 @@ static int find_hosts(struct attempt *a, struct mx_list *list)
   }
   v = mx_find(a->given->ask, a->hop.host, (int)settings.timeout_dns, list, &status, &why);
   if (v != V_OK)
-    settle_rest(a, v, status, stralloc_0(&why) ? why.s : "");
+    settle_rest(a, v, status, stralloc_0(&why) ? why.s : "", REPORT_UNREACHED);
   free(why.s);
   return v == V_OK ? 0 : -1;
 }
@@ -417,7 +430,7 @@ static void deliver(struct attempt *a)
   struct target *t = calloc(room, sizeof *t);
 
   if (!list || !t)
-    settle_rest(a, V_TEMP, "4.3.0", "out of memory");
+    settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_ANSWERED);
   else if (find_hosts(a, list) == 0) {
     n = find_targets(a, list, t, room);
     try_all(a, t, n);
@@ -532,6 +545,8 @@ int attempt_run(const struct attempt_given *g)
     log_failed("deliver", g->id, why);
     return 1;
   }
+  if (g->created)
+    a.env.created = g->created;
   past_read(&a);
   if (settings.transcript_keep > 0)
     spoken_start(&a.spoken, g->report);

@@ -12,6 +12,9 @@ static void bounded(struct wire_out *o, const char *s, size_t max)
   wire_bytes(o, s, strnlen(s, max));
 }
 
+static const char *const host_words[] = {
+  [REPORT_ANSWERED] = "", [REPORT_LOST] = "lost", [REPORT_UNREACHED] = "unreached"};
+
 int report_said(int sock, const struct report_result *r)
 {
   struct wire_out o;
@@ -23,6 +26,7 @@ int report_said(int sock, const struct report_result *r)
   bounded(&o, r->status, 15);
   bounded(&o, r->text, REPORT_TEXT);
   wire_str(&o, r->is_uncharged ? "uncharged" : "");
+  wire_str(&o, host_words[r->host]);
   return chan_send_blocking(sock, &o, -1);
 }
 

@@ -193,7 +193,8 @@ static int on_said(struct job *j, const struct wire_msg *m)
   if (wire_get_num(m, 0, UINT32_MAX, &recipient) != 0 ||
       verdict_read(m->f[1].s, m->f[1].len, &v) != 0 ||
       wire_get_num(m, 2, UINT32_MAX * 16ULL, &until) != 0 || (v == V_TEMP) != (until != 0) ||
-      m->f[3].len == 0 || m->f[3].len > 15 || !(m->f[5].len == 0 || wire_is(m, 5, "uncharged")))
+      m->f[3].len == 0 || m->f[3].len > 15 || !(m->f[5].len == 0 || wire_is(m, 5, "uncharged")) ||
+      (m->n > 6 && m->f[6].len > 0 && !wire_is(m, 6, "unreached") && !wire_is(m, 6, "lost")))
     return -1;
   relay(j, WIRE_RESULT, m);
   return 0;
@@ -504,7 +505,8 @@ static int on_attempt(struct wire_msg *m)
                             .own = &own};
   uint64_t number, tries;
 
-  if (wire_get_num(m, 0, UINT64_MAX, &number) != 0 ||
+  if ((m->n > 5 && wire_get_num(m, 5, UINT64_MAX, &g.created) != 0) ||
+      wire_get_num(m, 0, UINT64_MAX, &number) != 0 ||
       wire_get_text(m, 1, ENVELOPE_ID_MAX, &id) != 0 || wire_get_text(m, 2, 512, &hop) != 0 ||
       wire_get_num(m, 3, UINT32_MAX / 2, &tries) != 0 ||
       wire_get_text(m, 4, 16384, &ranges) != 0)

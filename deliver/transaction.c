@@ -129,6 +129,7 @@ static const struct ladder_row *judge(struct transaction *t, enum ladder_rung ru
 
 static int keep_result(struct session *s, struct recipient *r)
 {
+  r->host = REPORT_ANSWERED;
   memcpy(r->status, s->status, sizeof r->status);
   return stralloc_copy(&r->text, &s->text);
 }

@@ -21,7 +21,10 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/clock.h"
 #include "queue/inspect.h"
+#include "queue/line.h"
+#include "queue/recovery.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
@@ -82,6 +85,17 @@ static void hang_up(struct caller *c)
 
 /* ---- list, show, why: in a child */
 
+static void look_at(uint32_t h, struct inspect_message *m)
+{
+  const struct waiting *w = waiting_at(h);
+
+  waiting_name(h, &m->name);
+  m->is_active = w->is_active;
+  m->due = w->due == WAITING_NEVER ? w->due : (uint32_t)clock_to_wall(w->due);
+  if (w->line == LINE_DUE || w->line == LINE_NEW)
+    m->due = w->next; /* it came, and the message waits for its destination */
+}
+
 static int each(int (*f)(void *arg, const struct inspect_message *m), void *arg)
 {
   for (uint32_t h = 0; h < waiting_slots(); h++) {
@@ -90,9 +104,7 @@ static int each(int (*f)(void *arg, const struct inspect_message *m), void *arg)
     int r;
     if (!w->is_used)
       continue;
-    waiting_name(h, &m.name);
-    m.is_active = w->place == 0;
-    m.due = w->due;
+    look_at(h, &m);
     r = f(arg, &m);
     if (r != 0)
       return r;
@@ -106,9 +118,7 @@ static int find(const char *id, struct inspect_message *m)
 
   if (h == WAITING_NONE)
     return -1;
-  waiting_name(h, &m->name);
-  m->is_active = waiting_at(h)->place == 0;
-  m->due = waiting_at(h)->due;
+  look_at(h, m);
   return 0;
 }
 
@@ -155,7 +165,8 @@ static int print(void *arg, const char *s, size_t len, int error)
 static _Noreturn void show(int sock, int argc, const char *const *argv)
 {
   struct printer p = {.sock = sock};
-  struct inspect_view v = {queue_fd, program_table(), each, find, print, &p};
+  struct inspect_view v = {.queue_fd = queue_fd, .tables = program_table(), .each = each, .find = find,
+                           .explain = recovery_explain, .print = print, .arg = &p};
   struct wire_out o;
   int code;
 
@@ -215,10 +226,9 @@ static int hurry(uint32_t h)
   struct waiting *w = waiting_at(h);
   struct store_name n;
 
-  if (w->is_parked)
-    spawners_unpark(h);
-  else if (w->place == 0)
+  if (w->is_active)
     return 0; /* it is being worked on */
+  line_leave(h);
   waiting_name(h, &n);
   if (n.state == STORE_HOLD) {
     if (store_move(queue_fd, &n, STORE_CUR, now(), n.hop) != 0)
@@ -226,7 +236,7 @@ static int hurry(uint32_t h)
     waiting_moved(h, &n);
   }
   w->is_hurried = 1;
-  waiting_until(h, now());
+  waiting_until(h, (uint32_t)clock_steady());
   return 1;
 }
 
@@ -284,14 +294,12 @@ static void remove_message(struct caller *c, int argc, const char *const *argv)
     return;
   }
   h = waiting_find(argv[1]);
-  w = waiting_at(h)->place == 0 ? work_find(h) : NULL;
+  w = waiting_at(h)->is_active ? work_find(h) : NULL;
   snprintf(by, sizeof by, "uid %u", (unsigned int)c->uid);
   if (w) {
     work_remove(w);
   } else if (store_remove(queue_fd, &m.name) == 0 || errno == ENOENT) {
     transcript_left(queue_fd, argv[1]);
-    if (waiting_at(h)->is_parked)
-      spawners_unpark(h);
     waiting_drop(h);
   } else {
     complain(c, "heloise: the message's file cannot be removed\n", EXIT_IOERR);
@@ -343,7 +351,7 @@ static void status(struct caller *c, int argc, const char *const *argv)
   for (uint32_t h = 0; h < waiting_slots(); h++) {
     const struct waiting *w = waiting_at(h);
     if (w->is_used)
-      n[w->place == 0 ? 1 : w->state == STORE_NEW ? 0 : w->state == STORE_CUR ? 2 : 3]++;
+      n[w->is_active ? 1 : w->state == STORE_NEW ? 0 : w->state == STORE_CUR ? 2 : 3]++;
   }
   snprintf(text, sizeof text, "new %lu\nactive %lu\ndeferred %lu\nhold %lu\n", n[0], n[1], n[2],
            n[3]);

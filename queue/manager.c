@@ -5,17 +5,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/chan.h"
 #include "common/confine.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/retry.h"
 #include "common/settings.h"
+#include "queue/clock.h"
 #include "queue/control.h"
 #include "queue/flush.h"
+#include "queue/line.h"
 #include "queue/reports.h"
+#include "queue/schedule.h"
 #include "queue/spawners.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
@@ -23,7 +26,7 @@
 
 #define HOUR_MS 3600000
 #define SCAN_AGAIN_MS 5000
-#define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
+#define LOOK_AGAIN_MS 30000 /* at least this often: slow corrections of the clock add up */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct chan intake = {.fd = -1};
@@ -31,15 +34,34 @@ static struct loop_timer timer, scan_timer, sweeper;
 
 /* ---- messages enter */
 
+/* a time that no schedule could have given: the clock went wrong, then or now. It comes within
+ * the longest gap there is, each at another moment */
+static void bring_back(uint32_t h, const struct retry_bounds *b)
+{
+  uint64_t longest = b->longest > 2 * HOUR_MS / 1000 ? b->longest : 2 * HOUR_MS / 1000, soon;
+  struct waiting *w = waiting_at(h);
+
+  if (w->state != STORE_CUR || w->due == WAITING_NEVER || w->due <= clock_steady() + longest)
+    return;
+  soon = b->longest < HOUR_MS / 1000 ? b->longest : HOUR_MS / 1000;
+  waiting_until(h, (uint32_t)(clock_steady() + 1 + h % (soon ? soon : 1)));
+}
+
 static int add_found(void *arg, const struct store_name *n)
 {
-  uint32_t h = waiting_add(n);
+  uint32_t h = waiting_find(n->id);
 
-  (void)arg;
-  if (h == WAITING_NONE)
+  if (h != WAITING_NONE)
+    return 0;
+  h = waiting_add(n);
+  if (h == WAITING_NONE) {
     log_failed("queue", n->id, "out of memory; the message waits for the next start");
-  else if (waiting_at(h)->place != 0)
-    waiting_at(h)->is_unverified = 1;
+    return 0;
+  }
+  waiting_at(h)->is_unverified = 1;
+  bring_back(h, arg);
+  if (n->state == STORE_CUR && (n->hop & STORE_HELD))
+    line_join(h, n->hop & ~(uint32_t)STORE_HELD, LINE_HELD);
   return 0;
 }
 
@@ -47,10 +69,12 @@ static int add_found(void *arg, const struct store_name *n)
  * is known already stays as it is */
 static void scan(void)
 {
+  struct retry_bounds bounds;
   int is_whole = 1;
 
+  retry_bounds(program_table(), &bounds);
   for (int s = 0; s < STORE_STATES; s++)
-    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, NULL) != 0) {
+    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, &bounds) != 0) {
       log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
       is_whole = 0;
     }
@@ -66,7 +90,10 @@ static void on_scan_timer(struct loop_timer *t)
 
 static void rescan_new(void)
 {
-  if (store_scan(queue_fd, STORE_NEW, 1, add_found, NULL) != 0)
+  struct retry_bounds bounds;
+
+  retry_bounds(program_table(), &bounds);
+  if (store_scan(queue_fd, STORE_NEW, 1, add_found, &bounds) != 0)
     loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
 }
 
@@ -97,46 +124,41 @@ static void on_intake_closed(struct chan *c, const char *why)
 
 /* ---- messages are taken up */
 
-/* not time(): its clock lags, and a message that is due would be looked at in vain */
-static uint64_t now_ms(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void arm(void)
+static void arm(int is_more)
 {
   uint32_t first = waiting_first();
-  uint64_t due, ms = now_ms(), wait = LOOK_AGAIN_MS;
+  uint64_t due, ms = clock_steady_ms(), wait = LOOK_AGAIN_MS;
 
-  if (first != WAITING_NONE && work_room() > 0) {
+  if (first != WAITING_NONE) {
     due = (uint64_t)waiting_at(first)->due * 1000;
     if (due <= ms)
       wait = 0;
     else if (due - ms < wait)
       wait = due - ms;
   }
-  loop_timer_in(&timer, wait);
+  loop_timer_in(&timer, is_more ? 0 : wait);
 }
 
-static void take_up(void)
+static void look_at_clock(void)
 {
-  uint32_t h, now = (uint32_t)(now_ms() / 1000);
+  int64_t step = clock_look();
+  char by[32];
 
-  while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= now &&
-         waiting_at(h)->due != WAITING_NEVER)
-    if (work_begin(h) != 0)
-      break;
+  if (step == 0)
+    return;
+  snprintf(by, sizeof by, "%+.1f s", (double)step / 1000);
+  log_clock_stepped("queue", by);
 }
 
 /* at the end of each turn: what is due becomes jobs, jobs that have a place start */
 static void after_turn(void)
 {
-  take_up();
+  int is_more;
+
+  look_at_clock();
+  is_more = work_turn();
   spawners_run();
-  arm();
+  arm(is_more);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -155,8 +177,11 @@ static int is_queued(const char *id)
 static void sweep(struct loop_timer *t)
 {
   uint64_t keep = settings.transcript_keep, round = keep / 8 < HOUR_MS ? keep / 8 : HOUR_MS;
+  uint64_t wall = clock_wall(), steady = clock_steady();
 
-  transcript_sweep(queue_fd, (now_ms() - keep) / 1000, is_queued);
+  if (steady < wall) /* the clock was set forward: nothing is as old as it looks */
+    wall = steady;
+  transcript_sweep(queue_fd, wall > keep / 1000 ? wall - keep / 1000 : 0, is_queued);
   loop_timer_in(t, (round > 1000 ? round : 1000) / TRANSCRIPT_DIRS);
 }
 
@@ -193,6 +218,13 @@ static int take_channel(const char *peer, int fd)
   return chan_open(&intake, fd, LINK_NEWS, WIRE_HIGH, &ops);
 }
 
+static int take_table(const struct table *t)
+{
+  (void)t;
+  schedule_tables();
+  return 0;
+}
+
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
@@ -202,6 +234,7 @@ static int start(void)
     program_die("queue directory", strerror(errno));
   if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;
+  clock_look();
   work_open(queue_fd);
   spawners_open(queue_fd);
   reports_open(&intake, queue_fd);
@@ -228,6 +261,7 @@ int main(int argc, char **argv)
                                    .dir = take_dir,
                                    .listen = take_listen,
                                    .channel = take_channel,
+                                   .table = take_table,
                                    .start = start};
 
   return program_main(&p, argc, argv);

@@ -19,7 +19,7 @@ struct future {
   uint64_t next;     /* epoch; 0: not by itself, or now */
   uint64_t warn;     /* when the sender is to hear of the delay; 0: never, or that was before */
   uint64_t end;      /* when it goes back */
-  char text[600];    /* all of it in sentences */
+  char text[1600];   /* all of it in sentences */
 };
 
 static int is_open(const struct envelope_rcpt *r)
@@ -55,7 +55,19 @@ static void add(struct future *f, const char *a, const char *b, const char *c)
   snprintf(f->text + n, sizeof f->text - n, "%s%s%s%s", n ? " " : "", a, b, c);
 }
 
-static void foresee(const struct sight *s, size_t i, struct future *f)
+/* nothing but the destination holds it up: the daemon knows how that is */
+static void add_destination(const struct sight *s, const char *nexthop, struct future *f)
+{
+  char text[600];
+
+  text[0] = 0;
+  if (s->v->explain)
+    s->v->explain(nexthop, text);
+  if (text[0])
+    add(f, sight_clean(text), "", "");
+}
+
+static void foresee(const struct sight *s, size_t i, const char *nexthop, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
 
@@ -77,10 +89,11 @@ static void foresee(const struct sight *s, size_t i, struct future *f)
     add(f, "It is tried again at ", sight_time(f->next ? f->next : s->e.created), "");
     add(f, "(", sight_when(f->next), ").");
   }
+  add_destination(s, nexthop, f);
   if (f->warn)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
-  add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
-  strcat(f->text, *s->e.sender ? "its sender." : "the postmaster.");
+  add(f, "If it is still here at ", sight_time(f->end),
+      *s->e.sender ? ", it goes back to its sender." : ", it goes back to the postmaster.");
 }
 
 /* ---- words */
@@ -103,7 +116,7 @@ static void tell_rcpt(struct sight *s, size_t i)
 
   if (destination_of(v->tables, r->address, &hop, &text, &rule) != 0)
     return;
-  foresee(s, i, &f);
+  foresee(s, i, text.s, &f);
   inspect_say(v, 0, "\n<%s>\n", sight_clean(r->address));
   inspect_say(v, 0, "  Its next hop is %s: %s.\n", sight_clean(text.s), sight_clean(rule.s));
   if (r->attempts == 0)
@@ -151,7 +164,7 @@ static json_t *rcpt_json(const struct sight *s, size_t i)
 
   if (destination_of(s->v->tables, s->e.rcpt[i].address, &hop, &text, &rule) != 0)
     return NULL;
-  foresee(s, i, &f);
+  foresee(s, i, text.s, &f);
   r = json_object();
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));

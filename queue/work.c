@@ -20,27 +20,33 @@
 #include "common/program.h"
 #include "common/retry.h"
 #include "common/settings.h"
+#include "queue/clock.h"
 #include "queue/destination.h"
 #include "queue/due.h"
 #include "queue/flush.h"
 #include "queue/history.h"
+#include "queue/line.h"
+#include "queue/recovery.h"
 #include "queue/reports.h"
-#include "queue/spawners.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 
-#define WORK_MAX 10000      /* messages being worked on */
+#define WORK_EACH 5000     /* messages being worked on, of those new, and of the others */
+#define WORK_RECIPIENTS 500000 /* of all of them; what is being worked on has one message more at most */
+#define SUSPEND_MAX 1000   /* recipients: a longer list waits without a word */
+#define TURN_READS 100     /* messages taken up in one turn */
+#define TURN_LOOKS 5000    /* messages looked at in one turn, those that wait outside included */
 #define AGAIN_SOON 10      /* seconds: something on our side went wrong */
 #define AGAIN_LATER 60
-#define UNTIL_MAX (40 * 86400) /* no schedule is longer */
+#define UNTIL_MAX (40 * 86400) /* no schedule is longer; a time brought back: due.c */
 
 static int queue_fd = -1;
 static struct work *works;
-static size_t working;
+static size_t working[LANES], recipients;
 
 static uint64_t now(void)
 {
-  return (uint64_t)time(NULL);
+  return clock_wall();
 }
 
 void work_open(int fd)
@@ -48,9 +54,9 @@ void work_open(int fd)
   queue_fd = fd;
 }
 
-size_t work_room(void)
+static size_t room(enum lane_kind lane)
 {
-  return WORK_MAX - working;
+  return recipients >= WORK_RECIPIENTS || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
 }
 
 struct work *work_find(uint32_t handle)
@@ -65,6 +71,10 @@ struct work *work_find(uint32_t handle)
 static void free_work(struct work *w)
 {
   loop_timer_stop(&w->again);
+  due_forget(w);
+  waiting_at(w->handle)->is_active = 0;
+  recipients -= w->weight;
+  working[w->is_again ? LANE_AGAIN : LANE_NEW]--;
   if (w->fd >= 0)
     close(w->fd);
   if (w->prev)
@@ -74,9 +84,20 @@ static void free_work(struct work *w)
   if (w->next)
     w->next->prev = w->prev;
   envelope_free(&w->e);
-  free(w->busy);
+  free(w->held);
+  free(w->due);
   free(w);
-  working--;
+}
+
+void work_status(struct work *w, size_t i, enum rcpt_status s)
+{
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+
+  w->todo -= r->status == RCPT_TODO;
+  w->failed -= r->status == RCPT_FAILED;
+  r->status = s;
+  w->todo += s == RCPT_TODO;
+  w->failed += s == RCPT_FAILED;
 }
 
 /* ---- settled: what becomes of a message when no job is left */
@@ -124,6 +145,15 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
+/* the message has left the queue */
+static void forget(struct work *w)
+{
+  uint32_t handle = w->handle;
+
+  free_work(w);
+  waiting_drop(handle);
+}
+
 static void leave(struct work *w, const char *reason)
 {
   if (!w->is_gone && store_remove(queue_fd, &w->name) != 0 && errno != ENOENT) {
@@ -136,40 +166,54 @@ static void leave(struct work *w, const char *reason)
   if (!w->is_gone)
     flush_soon(&w->name);
   log_finished(w->name.id, reason);
-  waiting_drop(w->handle);
-  free_work(w);
+  forget(w);
 }
 
-/* the earliest next attempt among recipients still to do, and its next hop's hash (0 when
- * they have several) */
-static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
+/* the next hop's hash when all recipients still to do have the same, with STORE_HELD when they
+ * wait because of the host alone; else 0 */
+static uint32_t common_hop(const struct work *w)
 {
-  static stralloc text;
+  static stralloc text; /* bound: a next hop's text */
+  const char *domain = NULL;
   struct nexthop h;
-  size_t todo = 0;
+  uint32_t hop = 0, hash, held = STORE_HELD;
 
-  *next = UINT64_MAX;
-  *hop = 0;
   for (size_t i = 0; i < w->e.nrcpt; i++) {
     const struct envelope_rcpt *r = &w->e.rcpt[i];
-    uint32_t hash;
     if (r->status != RCPT_TODO)
       continue;
-    if (r->next < *next)
-      *next = r->next;
-    hash = destination_of(program_table(), r->address, &h, &text, NULL) == 0
-             ? store_hop_hash(text.s, text.len)
-             : 0;
-    *hop = todo == 0 || *hop == hash ? hash : 0;
-    todo++;
+    held &= w->held[i];
+    if (domain && strcmp(domain, envelope_domain(r->address)) == 0)
+      continue;
+    domain = envelope_domain(r->address);
+    if (destination_of(program_table(), r->address, &h, &text, NULL) != 0)
+      return 0;
+    hash = store_hop_hash(text.s, text.len);
+    if (hop != 0 && hop != hash)
+      return 0;
+    hop = hash;
   }
-  return todo > 0;
+  return hop ? hop | held : 0;
 }
 
-static void wait_again(struct work *w, uint64_t next, uint32_t hop)
+/* the earliest next attempt among recipients still to do; those that come after `after` */
+static uint64_t earliest(const struct work *w, uint64_t after)
 {
-  uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
+  uint64_t next = UINT64_MAX;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    const struct envelope_rcpt *r = &w->e.rcpt[i];
+    if (r->status == RCPT_TODO && r->next < next && r->next >= after)
+      next = r->next;
+  }
+  return next;
+}
+
+static void wait_again(struct work *w, uint64_t next)
+{
+  uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next, hop = common_hop(w);
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
+  struct waiting *rec = waiting_at(w->handle);
 
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
     log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
@@ -177,16 +221,61 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop)
     log_failed("queue", w->name.id, strerror(errno));
   else
     waiting_moved(w->handle, &w->name);
-  waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
-  waiting_until(w->handle, due);
+  rec->is_unverified = 1; /* a disk has time to change things */
+  waiting_until(w->handle, due == WAITING_NEVER ? due : (uint32_t)clock_to_steady(due));
+  if (s == STORE_CUR && (hop & STORE_HELD))
+    line_join(w->handle, hop & ~(uint32_t)STORE_HELD, LINE_HELD);
   free_work(w);
 }
 
-/* nothing was tried: the file stays as it is, and the message waits for room */
+/* until when a message may wait outside without being read: its life is not over before */
+static uint64_t blind_until(const struct waiting *rec)
+{
+  static const struct table *of;
+  static struct retry_bounds bounds;
+  uint64_t birth = store_id_time(rec->id) + (uint64_t)clock_skew(rec->made_at);
+
+  if (rec->end)
+    return rec->end;
+  if (of != program_table()) {
+    of = program_table();
+    retry_bounds(of, &bounds);
+  }
+  return clock_to_steady((birth < now() ? birth : now()) + bounds.life);
+}
+
+/* when it is its turn again by its schedule, whether or not it was tried now */
+static uint64_t own_turn(const struct work *w)
+{
+  struct retry_message m;
+  struct retry r;
+  uint64_t next;
+  size_t i = 0;
+
+  while (i + 1 < w->e.nrcpt && w->e.rcpt[i].status != RCPT_TODO)
+    i++;
+  work_schedule(w, i, &r, &m);
+  next = retry_next(&r, &m, now());
+  return next ? next : now() + AGAIN_LATER;
+}
+
+/* some recipients are due and were not tried: the file stays as it is, and the message waits for its
+ * destination, but not past the time of the others, nor past its life */
 static void park(struct work *w)
 {
-  spawners_park(w->crowded_hop, w->handle);
+  uint64_t until = earliest(w, now() + 1), turn = w->has_more_shut ? own_turn(w) : UINT64_MAX;
+  struct waiting *rec = waiting_at(w->handle);
+  uint32_t hop = w->shut_hop, handle = w->handle;
+
+  if (turn < until)
+    until = turn;
+  until = until >= WAITING_NEVER ? WAITING_NEVER : clock_to_steady(until);
+  rec->end = w->look_again ? (uint32_t)clock_to_steady(w->look_again) : 0;
+  if (blind_until(rec) < until)
+    until = blind_until(rec);
+  rec->is_hurried |= w->is_hurried;
   free_work(w);
+  recovery_park(hop, handle, (uint32_t)until);
 }
 
 /* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
@@ -214,36 +303,63 @@ static size_t need_report(struct work *w)
       continue;
     }
     log_dropped(w->name.id, r->address, why);
-    r->status = RCPT_BOUNCED;
+    work_status(w, i, RCPT_BOUNCED);
     work_mark(w, i);
   }
   return n;
 }
 
+static int is_shut_out(const struct work *w)
+{
+  return w->shut_hop &&
+         recovery_is_shut(w->shut_hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried);
+}
+
 static void settle(struct work *w)
 {
   uint64_t next;
-  uint32_t hop;
 
-  if (w->jobs > 0 || w->is_reporting)
+  if (w->jobs > 0 || w->batches > 0 || w->is_reporting || w->is_routing)
     return;
   if (w->is_removed) {
     leave(w, "removed");
     return;
   }
-  if (need_report(w) > 0) {
+  if (w->failed > 0 && need_report(w) > 0) {
     w->is_reporting = 1;
     reports_start(w);
     return;
   }
-  if (!earliest(w, &next, &hop))
+  next = earliest(w, 0);
+  if (w->todo == 0)
     leave(w, "no recipient is left");
   else if (w->is_unmarked && mark_again(w) != 0)
     keep(w);
-  else if (w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+  else if ((next <= now() || w->is_hurried) && is_shut_out(w))
     park(w);
   else
-    wait_again(w, next, hop);
+    wait_again(w, w->is_short && next <= now() ? now() + AGAIN_SOON : next);
+}
+
+void work_routed(struct work *w)
+{
+  settle(w);
+}
+
+void work_batch_over(struct work *w)
+{
+  w->batches--;
+  if (!w->is_removed)
+    due_more(w);
+  settle(w);
+}
+
+void work_shut_out(struct work *w, const struct batch *b, const struct destination *d)
+{
+  w->has_more_shut |= w->shut_hop != 0 && w->shut_hop != d->hop;
+  w->shut_hop = d->hop;
+  work_suspend(w, b, d->nexthop);
+  work_batch_over(w);
 }
 
 void work_reported(struct work *w, int ok)
@@ -251,14 +367,14 @@ void work_reported(struct work *w, int ok)
   w->is_reporting = 0;
   for (size_t i = 0; i < w->e.nrcpt; i++)
     if (ok && w->e.rcpt[i].status == RCPT_FAILED) {
-      w->e.rcpt[i].status = RCPT_BOUNCED;
+      work_status(w, i, RCPT_BOUNCED);
       work_mark(w, i);
     }
   if (ok || w->is_removed) {
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER, 0);
+  wait_again(w, now() + AGAIN_LATER);
 }
 
 void work_remove(struct work *w)
@@ -296,38 +412,35 @@ void work_noted(struct job *j, const char *const field[5])
     story(j, 'l', field, 5);
 }
 
-/* how many recipients are not finished for good */
-static size_t unfinished(const struct work *w)
+static void apply_delivered(struct job *j, size_t i, const struct result *res)
 {
-  size_t n = 0;
+  const struct envelope_rcpt *r = &j->work->e.rcpt[i];
 
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    n += w->e.rcpt[i].status == RCPT_TODO || w->e.rcpt[i].status == RCPT_FAILED;
-  return n;
-}
-
-static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
-{
-  r->status = RCPT_DONE;
+  work_status(j->work, i, RCPT_DONE);
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
-static void apply_failed(struct job *j, struct envelope_rcpt *r, const struct result *res)
+static void apply_failed(struct job *j, size_t i, const struct result *res)
 {
-  r->status = RCPT_FAILED;
+  const struct envelope_rcpt *r = &j->work->e.rcpt[i];
+
+  work_status(j->work, i, RCPT_FAILED);
   log_bounced(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
-static void apply_deferred(struct job *j, struct envelope_rcpt *r, const struct result *res)
+static void apply_deferred(struct job *j, size_t i, const struct result *res)
 {
+  struct envelope_rcpt *r = &j->work->e.rcpt[i];
   uint64_t t = now();
 
   r->next = res->until > t && res->until < t + UNTIL_MAX ? res->until : t + AGAIN_LATER;
+  if (j->until == 0 || r->next < j->until)
+    j->until = r->next;
   log_deferred(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply,
                log_num(r->next));
 }
 
-static void (*const apply[])(struct job *, struct envelope_rcpt *, const struct result *) = {
+static void (*const apply[])(struct job *, size_t, const struct result *) = {
   [V_OK] = apply_delivered, [V_TEMP] = apply_deferred, [V_PERM] = apply_failed};
 
 void work_result(struct job *j, size_t rcpt, const struct result *res)
@@ -339,8 +452,14 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
 
   if (r->attempts < 65535 && !res->is_uncharged)
     r->attempts++;
-  apply[res->verdict](j, r, res);
-  if (res->verdict == V_OK && unfinished(w) == 0) {
+  w->held[rcpt] = res->host == HOST_UNREACHED;
+  j->answers += res->host == HOST_ANSWERED;
+  if (res->host != HOST_ANSWERED) {
+    j->unreached++;
+    snprintf(j->why, sizeof j->why, "%s", res->reply);
+  }
+  apply[res->verdict](j, rcpt, res);
+  if (res->verdict == V_OK && w->todo + w->failed == 0) {
     /* the last one: the file goes at once, marks and story with it */
     w->is_gone = store_remove(queue_fd, &w->name) == 0;
     if (w->is_gone) {
@@ -386,27 +505,93 @@ void work_free_job(struct job *j)
   free(j);
 }
 
+void work_schedule(const struct work *w, size_t i, struct retry *r, struct retry_message *m)
+{
+  static const struct table *of;
+  static char domain[256];
+  static struct retry last;
+  const char *mine = envelope_domain(w->e.rcpt[i].address);
+
+  if (of != program_table() || strcmp(domain, mine) != 0) {
+    retry_find(program_table(), mine, strlen(mine), &last);
+    of = strlen(mine) < sizeof domain ? program_table() : NULL;
+    snprintf(domain, sizeof domain, "%s", mine);
+  }
+  *r = last;
+  *m = (struct retry_message){.birth = w->e.created,
+                              .key = XXH3_64bits(w->name.id, STORE_ID_LEN),
+                              .tries = w->e.rcpt[i].attempts + 1,
+                              .has_null_sender = !*w->e.sender};
+}
+
+void work_expire(struct work *w, size_t i, const char *why)
+{
+  static stralloc line; /* bound: an address and a reply */
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+  char number[24], text[400];
+  const char *outcome[] = {number, verdict_word(V_PERM), "4.4.7", "", text};
+
+  snprintf(number, sizeof number, "%zu", i);
+  snprintf(text, sizeof text, "delivery time expired: %s", why);
+  work_status(w, i, RCPT_FAILED);
+  log_bounced(w->name.id, r->address, "down", "4.4.7", text);
+  work_mark(w, i);
+  if (stralloc_copys(&line, "") &&
+      history_line_make(&line, 'o', now(), r->attempts, outcome, 5) == 0)
+    work_story(w, &line);
+}
+
+static void suspend(struct work *w, size_t i, const char *nexthop, const char *reply)
+{
+  static stralloc line; /* bound: an address and a reply */
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+  char number[24];
+  const char *outcome[] = {number, verdict_word(V_TEMP), "4.4.1", "", reply};
+
+  snprintf(number, sizeof number, "%zu", i);
+  w->held[i] = 1;
+  log_deferred(w->name.id, r->address, nexthop, "4.4.1", reply, log_num(r->next));
+  work_mark(w, i);
+  if (stralloc_copys(&line, "") && history_line_make(&line, 'o', now(), 0, outcome, 5) == 0)
+    work_story(w, &line);
+}
+
+void work_suspend(struct work *w, const struct batch *b, const char *nexthop)
+{
+  uint64_t probe, turn = own_turn(w);
+  const char *why;
+  char reply[400];
+
+  if (b->n > SUSPEND_MAX || !recovery_is_down(store_hop_hash(nexthop, strlen(nexthop)), &why, &probe))
+    return;
+  snprintf(reply, sizeof reply, "not tried now, its next hop is down: %s", why);
+  for (size_t k = b->from; k < b->from + b->n; k++) {
+    struct envelope_rcpt *r = &w->e.rcpt[w->due[k].rcpt];
+    if (r->status != RCPT_TODO || r->attempts > 0 || r->next > now())
+      continue;
+    r->next = probe < turn ? probe : turn;
+    suspend(w, w->due[k].rcpt, nexthop, reply);
+  }
+}
+
 /* what a recipient without a result gets: tried again on its schedule, or soon when the
  * attempt never began */
 static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 {
   struct work *w = j->work;
-  const char *domain = envelope_domain(w->e.rcpt[rcpt].address);
-  struct retry_message m = {.birth = w->e.created,
-                            .key = XXH3_64bits(w->name.id, STORE_ID_LEN),
-                            .tries = w->e.rcpt[rcpt].attempts + 1,
-                            .has_null_sender = !*w->e.sender,
-                            .is_local = j->to->spawner == WORK_LOCAL};
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0};
+  struct retry_message m;
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, HOST_ANSWERED};
   struct retry schedule;
   char expired[300];
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
+    w->held[rcpt] = 0;
     work_mark(w, rcpt);
     return;
   }
-  retry_find(program_table(), domain, strlen(domain), &schedule);
+  work_schedule(w, rcpt, &schedule, &m);
+  m.is_local = j->to->spawner == WORK_LOCAL;
   res.until = retry_next(&schedule, &m, retry_clock());
   if (res.until == 0) {
     res.verdict = V_PERM;
@@ -422,7 +607,6 @@ void work_finished(struct job *j, const char *why, int charged)
   struct work *w = j->work;
 
   for (size_t i = 0; i < j->nrcpt; i++) {
-    w->busy[j->rcpt[i]] = 0;
     if (!j->told[i])
       untold(j, j->rcpt[i], why, charged);
   }
@@ -459,53 +643,148 @@ static int read_message(struct work *w, int is_unverified)
   return r;
 }
 
-int work_begin(uint32_t handle)
+/* the clock was set since its times were written: they are told by the clock of today. What is
+ * still to do is written anew, so that the file is of one clock again. */
+static void mind_clock(struct work *w, const struct waiting *rec)
+{
+  int64_t made = clock_skew(rec->made_at), named = clock_skew(rec->named_at);
+
+  w->e.created = made < 0 && (uint64_t)-made > w->e.created ? 0 : w->e.created + (uint64_t)made;
+  for (size_t i = 0; named != 0 && i < w->e.nrcpt; i++) {
+    struct envelope_rcpt *r = &w->e.rcpt[i];
+    if (r->status != RCPT_TODO || r->next == 0 || r->next >= WAITING_NEVER)
+      continue;
+    r->next = named < 0 && (uint64_t)-named > r->next ? 0 : r->next + (uint64_t)named;
+    work_mark(w, i);
+  }
+}
+
+/* what could not be read: put aside already, gone, or to be tried again */
+static void unread(struct work *w)
+{
+  uint32_t handle = w->handle;
+
+  if (errno == EBADMSG || errno == ENOENT) {
+    if (errno == ENOENT)
+      log_finished(w->name.id, "its file is gone");
+    forget(w);
+    return;
+  }
+  log_failed("queue", w->name.id, strerror(errno));
+  free_work(w);
+  waiting_until(handle, (uint32_t)clock_steady() + AGAIN_LATER);
+}
+
+static struct work *new_work(uint32_t handle)
 {
   struct waiting *rec = waiting_at(handle);
-  struct work *w;
+  struct work *w = calloc(1, sizeof *w);
 
-  if (rec->hop != 0 && !rec->is_hurried && spawners_is_crowded(rec->hop)) {
-    spawners_park(rec->hop, handle);
-    return 0;
-  }
-  if (working >= WORK_MAX || !(w = calloc(1, sizeof *w)))
-    return -1;
+  if (!w)
+    return NULL;
+  w->is_again = schedule_lane(handle) == LANE_AGAIN;
+  w->is_hurried = rec->is_hurried;
+  w->is_released = rec->is_released;
+  line_leave(handle);
   waiting_take(handle);
+  rec->is_hurried = rec->is_released = 0;
+  rec->is_active = 1;
   w->handle = handle;
   w->fd = -1;
-  w->is_hurried = rec->is_hurried;
-  rec->is_hurried = 0;
   waiting_name(handle, &w->name);
   w->next = works;
   if (works)
     works->prev = w;
   works = w;
-  working++;
-  if (read_message(w, rec->is_unverified) != 0) {
-    if (errno == EBADMSG || errno == ENOENT) {
-      if (errno == ENOENT)
-        log_finished(w->name.id, "its file is gone");
-      waiting_drop(handle);
-    } else {
-      log_failed("queue", w->name.id, strerror(errno));
-      waiting_until(handle, (uint32_t)now() + AGAIN_LATER);
-    }
-    free_work(w);
-    return 0;
+  working[w->is_again ? LANE_AGAIN : LANE_NEW]++;
+  return w;
+}
+
+static void begin(uint32_t handle)
+{
+  struct work *w = new_work(handle);
+  struct waiting *rec = waiting_at(handle);
+
+  if (!w) {
+    waiting_until(handle, (uint32_t)clock_steady() + AGAIN_SOON);
+    return;
   }
+  if (read_message(w, rec->is_unverified) != 0) {
+    unread(w);
+    return;
+  }
+  w->weight = w->e.nrcpt;
+  recipients += w->weight;
   rec->is_unverified = 0;
+  mind_clock(w, rec);
+  rec->named_at = clock_steps();
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    w->todo += w->e.rcpt[i].status == RCPT_TODO;
+    w->failed += w->e.rcpt[i].status == RCPT_FAILED;
+  }
   if (w->e.content & CONTENT_LOOP)
     due_refuse(w, "5.4.6 the message has passed too many hops: it is looping");
   if (w->e.content & CONTENT_TOO_BIG)
     due_refuse(w, "5.3.4 the message is larger than message-size-limit");
-  w->busy = calloc(w->e.nrcpt, 1);
-  if (!w->busy || due_jobs(w) != 0) {
-    if (w->jobs == 0) {
-      waiting_until(handle, (uint32_t)now() + AGAIN_SOON);
-      free_work(w);
-      return 0;
-    }
+  w->held = malloc(w->e.nrcpt);
+  if (!w->held) {
+    free_work(w);
+    waiting_until(handle, (uint32_t)clock_steady() + AGAIN_SOON);
+    return;
   }
+  memset(w->held, w->name.hop & STORE_HELD ? 1 : 0, w->e.nrcpt);
+  due_begin(w);
   settle(w);
+}
+
+/* what is due is taken up, or waits outside. Whether it was read. */
+static int take_up(uint32_t handle)
+{
+  struct waiting *rec = waiting_at(handle);
+  enum lane_kind lane = schedule_lane(handle);
+  uint32_t hop = rec->hop & ~(uint32_t)STORE_HELD;
+  int was_waiting = rec->line == LINE_DUE || rec->line == LINE_NEW;
+
+  if (hop != 0 && !was_waiting && recovery_is_shut(hop, lane, rec->is_hurried) &&
+      blind_until(rec) > clock_steady()) {
+    recovery_park(hop, handle, (uint32_t)blind_until(rec));
+    return 0;
+  }
+  if (room(lane) > 0) {
+    begin(handle);
+    return 1;
+  }
+  line_join(handle, 0, lane == LANE_NEW ? LINE_NEW : LINE_DUE);
+  waiting_take(handle);
   return 0;
+}
+
+/* those that waited for room here */
+static void call_in(void)
+{
+  static const enum line_kind line[] = {[LANE_NEW] = LINE_NEW, [LANE_AGAIN] = LINE_DUE};
+
+  for (int lane = 0; lane < LANES; lane++)
+    for (size_t n = room((enum lane_kind)lane); n > 0; n--) {
+      uint32_t h = line_first(0, line[lane]);
+      if (h == WAITING_NONE || n + TURN_READS < room((enum lane_kind)lane))
+        break;
+      line_leave(h);
+      waiting_until(h, 0);
+    }
+}
+
+int work_turn(void)
+{
+  uint32_t h;
+  int reads = 0, looks = 0, more = due_turn();
+
+  call_in();
+  while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= clock_steady() &&
+         waiting_at(h)->due != WAITING_NEVER) {
+    if (reads >= TURN_READS || looks++ >= TURN_LOOKS)
+      return 1;
+    reads += take_up(h);
+  }
+  return more;
 }
