@@ -33,7 +33,7 @@ ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
 STORE_SRC    := queue/store.c $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
-ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn \
+ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
 PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
@@ -78,6 +78,7 @@ help:
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
+	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -100,6 +101,9 @@ unit e2e peers: setup-tests
 # another mail system: tests/peers/README
 zoo:
 	@tests/peers/zoo $(MTA) $(ROWS)
+
+bench: all
+	@tests/bench/mtas $(BUILD) $(PARTS)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -183,6 +187,8 @@ $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
 WRAP_test_localuser := -Wl,--wrap=getpwnam_r,--wrap=stat
+WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
+WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
@@ -229,4 +235,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers zoo demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -275,8 +275,9 @@ static const struct {
   {LOSE_EXEC, "execve execveat uselib"},
   {LOSE_FILES, "open openat openat2 creat truncate truncate64 unlink unlinkat rename renameat "
             "renameat2 link linkat symlink symlinkat mkdir mkdirat rmdir mknod mknodat chmod "
-            "fchmodat fchmodat2 chown chown32 lchown lchown32 fchownat utime utimes utimensat "
-            "futimesat setxattr lsetxattr removexattr lremovexattr readlink readlinkat getdents "
+            "fchmod fchmodat fchmodat2 chown chown32 lchown lchown32 fchown fchown32 fchownat utime "
+            "utimes utimensat futimesat setxattr lsetxattr fsetxattr removexattr lremovexattr "
+            "fremovexattr readlink readlinkat getdents "
             "getdents64 chdir fchdir inotify_add_watch"},
   {LOSE_CONNECT, "socket connect bind listen"},
   {LOSE_LISTEN, "listen accept accept4"},

@@ -21,8 +21,13 @@
 /* 80 bits: weak keys are still better than none where the other choice is clear text */
 #define SECURITY_LEVEL 1
 
+/* bytes that one call reads at most: OpenSSL goes on within a call for as long as there comes what
+ * it may ignore, and the caller's clock shall count for a peer that never stops */
+#define CALL_READS 65536
+
 struct tls {
   SSL *ssl;
+  size_t may_read; /* bytes, of this call */
   short wants;
   int is_over; /* OpenSSL must not be asked again */
   char why[TLS_TEXT];
@@ -95,6 +100,25 @@ static int set_name(SSL *ssl, const char *name)
            : -1;
 }
 
+/* around each read from the socket */
+static long count_read(BIO *b, int what, const char *buf, size_t len, int argi, long argl, int r,
+                       size_t *n)
+{
+  struct tls *t = (struct tls *)BIO_get_callback_arg(b);
+
+  (void)buf;
+  (void)len;
+  (void)argi;
+  (void)argl;
+  if (what == BIO_CB_READ && t->may_read == 0) {
+    BIO_set_retry_read(b);
+    return -1;
+  }
+  if (what == (BIO_CB_READ | BIO_CB_RETURN) && r > 0)
+    t->may_read -= *n < t->may_read ? *n : t->may_read;
+  return r;
+}
+
 struct tls *tls_client_start(int fd, const char *name)
 {
   struct tls *t = client ? calloc(1, sizeof *t) : NULL;
@@ -104,6 +128,8 @@ struct tls *tls_client_start(int fd, const char *name)
   t->ssl = SSL_new(client);
   if (t->ssl && SSL_set_fd(t->ssl, fd) == 1 && set_name(t->ssl, name) == 0) {
     SSL_set_connect_state(t->ssl);
+    BIO_set_callback_ex(SSL_get_rbio(t->ssl), count_read);
+    BIO_set_callback_arg(SSL_get_rbio(t->ssl), (char *)t);
     return t;
   }
   tls_end(t, 0);
@@ -120,6 +146,13 @@ void tls_end(struct tls *t, int says_bye)
   }
   SSL_free(t->ssl);
   free(t);
+}
+
+static void before_call(struct tls *t)
+{
+  t->may_read = CALL_READS;
+  ERR_clear_error();
+  errno = 0;
 }
 
 /* what a call of OpenSSL's that returned r has come to; error is errno after it */
@@ -152,8 +185,7 @@ enum tls_state tls_handshake(struct tls *t)
 {
   int r;
 
-  ERR_clear_error();
-  errno = 0;
+  before_call(t);
   r = SSL_do_handshake(t->ssl);
   return outcome(t, r, errno);
 }
@@ -163,8 +195,7 @@ enum tls_state tls_read(struct tls *t, char *buf, size_t len, size_t *n)
   int r;
 
   *n = 0;
-  ERR_clear_error();
-  errno = 0;
+  before_call(t);
   r = SSL_read_ex(t->ssl, buf, len, n);
   return outcome(t, r, errno);
 }
@@ -174,8 +205,7 @@ enum tls_state tls_write(struct tls *t, const char *s, size_t len, size_t *n)
   int r;
 
   *n = 0;
-  ERR_clear_error();
-  errno = 0;
+  before_call(t);
   r = SSL_write_ex(t->ssl, s, len, n);
   return outcome(t, r, errno);
 }

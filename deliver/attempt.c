@@ -310,9 +310,11 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
   t->is_in_clear = s->end == DO_CLEAR;
   if (s->end == DO_LATER) {
     t->is_tried = 0;
-    t->later = s->connections;
+    t->is_later = 1;
+    t->off = s->off;
+    t->greeting = s->greeting;
+    t->facts = s->facts & IF_CARD;
     a->later++;
-    a->reserved += t->later;
   } else if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text, host_of(s));
   if (s->end == DO_DROP_WORSE)
@@ -322,7 +324,7 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
 
 int attempt_has_sessions(const struct attempt *a, unsigned int keep)
 {
-  return a->sessions + a->reserved + keep < settings.attempt_sessions;
+  return a->sessions + a->later + keep < settings.attempt_sessions;
 }
 
 static int may_try(const struct attempt *a)
@@ -349,14 +351,13 @@ static int try_later(struct attempt *a, struct session *s, struct target *t, siz
 {
   int is_over = 0;
 
-  a->later = a->reserved = 0; /* the sessions kept are there to be used */
+  a->later = 0; /* the sessions kept are there to be used */
   a->others = 0;
   for (size_t i = 0; i < n && !is_over && may_try(a); i++) {
     uint16_t drop = UINT16_MAX;
-    if (!t[i].later || t[i].preference >= *worst)
+    if (!t[i].is_later || t[i].preference >= *worst)
       continue;
     t[i].is_tried = 1;
-    t[i].connections = 0;
     a->addresses++;
     is_over = try_address(a, s, &t[i], &drop);
     if (s->end == DO_DROP_WORSE)
@@ -515,21 +516,6 @@ int attempt_needs_utf8(const struct attempt *a)
   return needs != 0;
 }
 
-/* what may stand in the way of sending the message as it is; a signature is looked for only
- * then */
-static void look_at_content(struct attempt *a)
-{
-  struct body b = {.fd = a->given->message, .at = a->env.body_at, .len = a->env.body_len};
-  struct eightbit_case *c = &a->eight;
-  const char *policy = settings.eightbit_signed;
-
-  c->has_8bit = (a->env.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
-  c->has_long_lines = a->env.longest > EIGHTBIT_LINE_MAX;
-  c->is_signed = (c->has_8bit || c->has_long_lines) && body_is_signed(&b);
-  if (policy)
-    eightbit_policy_read(policy, strlen(policy), &c->policy);
-}
-
 int attempt_run(const struct attempt_given *g)
 {
   struct attempt a = {.given = g, .now = (uint64_t)time(NULL)};
@@ -550,7 +536,8 @@ int attempt_run(const struct attempt_given *g)
   past_read(&a);
   if (settings.transcript_keep > 0)
     spoken_start(&a.spoken, g->report);
-  look_at_content(&a);
+  body_eightbit(&(struct body){.fd = g->message, .at = a.env.body_at, .len = a.env.body_len}, &a.env,
+                &a.eight);
   deliver(&a);
   return report_ended_with(g->report, &a.spoken.text) == 0 ? 0 : 1;
 }

@@ -76,7 +76,7 @@ struct attempt {
   /* signed 8-bit mail (LADDER.md X14) */
   struct eightbit_case eight;
   size_t others;                  /* addresses that come after the one being tried */
-  unsigned int later, reserved;   /* addresses to return to, and sessions kept for that */
+  unsigned int later;             /* addresses to return to; a session is kept for each */
   int has_deviated;                 /* something of note happened: steps are reported from here on */
 };
 
@@ -93,7 +93,10 @@ struct target {
   int is_tried;
   int is_in_clear;    /* TLS failed here and nobody else took the mail: now without */
   unsigned int connections; /* opened so far */
-  unsigned int later; /* to be returned to: sessions it takes to get there */
+  int is_later;       /* to be returned to, */
+  uint32_t off;       /* without these verbs, */
+  enum ladder_rung greeting; /* greeted so, */
+  uint64_t facts;     /* of enum ladder_fact: why */
 };
 
 /* runs it to the end; the exit code of its process */

@@ -234,9 +234,22 @@ int body_size(const struct body *b, uint64_t *size)
   return convert(b, count, size);
 }
 
-int body_is_signed(const struct body *b)
+/* whether the message bears a DKIM-Signature (RFC 6376) */
+static int is_signed(const struct body *b)
 {
   struct sevenbit_source source = {read_at, (void *)b, b->len};
 
   return sevenbit_has_field(&source, "DKIM-Signature");
+}
+
+/* a signature is looked for only when something would have to be converted */
+void body_eightbit(const struct body *b, const struct envelope *e, struct eightbit_case *c)
+{
+  const char *policy = settings.eightbit_signed;
+
+  c->has_8bit = (e->content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
+  c->has_long_lines = e->longest > EIGHTBIT_LINE_MAX;
+  c->is_signed = (c->has_8bit || c->has_long_lines) && is_signed(b);
+  if (policy)
+    eightbit_policy_read(policy, strlen(policy), &c->policy);
 }

@@ -7,6 +7,7 @@
 
 #include "common/eightbit.h"
 #include "deliver/conn.h"
+#include "queue/envelope.h"
 
 struct body {
   int fd;   /* the queue file */
@@ -28,7 +29,7 @@ enum body_end {
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms);
 /* its length on the wire without dot-stuffing. 0, or -1 */
 int body_size(const struct body *b, uint64_t *size);
-/* whether the message bears a DKIM-Signature (RFC 6376) */
-int body_is_signed(const struct body *b);
+/* what may stand in the way of sending it as it is, so far as message and settings say */
+void body_eightbit(const struct body *b, const struct envelope *e, struct eightbit_case *c);
 
 #endif

@@ -231,7 +231,8 @@ static enum saw connect_to(struct session *s)
   conn_close(&s->conn);
   s->connections++;
   s->transactions = 0;
-  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED);
+  s->facts &= ~(uint64_t)(IF_OVER | IF_NAME | IF_EHLO_50X | IF_EHLO_501 | IF_TLS | IF_TLS_REFUSED |
+                          IF_HELO | IF_TLS_CARD);
   s->is_helo = 0;
   reply_start(&s->reply);
   spoken_session(s->conn.spoken, s->target->host, s->address, s->target->port);
@@ -289,7 +290,7 @@ static void double_banner(struct session *s)
 {
   static const struct ladder_row row = {.number = "B21"};
 
-  if (!peers_note(&s->card, FACT_DOUBLE_BANNER))
+  if (!peers_holds(&s->card, FACT_DOUBLE_BANNER, s->attempt->now))
     client_learn(s, FACT_DOUBLE_BANNER, &row, (uint16_t)s->reply.code);
 }
 
@@ -404,7 +405,7 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     break;
   case RUNG_NAME:
     s->facts |= IF_LITERAL;
-    s->is_helo |= s->words.says_helo;
+    s->is_helo |= s->words.says_helo || (s->facts & IF_EHLO_50X);
     saw = greet(s, s->is_helo ? "HELO" : "EHLO");
     break;
   case RUNG_RSET:
@@ -415,6 +416,9 @@ static enum saw act(struct session *s, enum ladder_rung rung)
     saw = greet(s, "HELO");
     break;
   }
+  s->facts &= ~(uint64_t)IF_HELO;
+  if (!is_ehlo(s, rung))
+    s->facts |= IF_HELO;
   if (saw == SAW_REPLY)
     note_answer(s, rung);
   return saw;
@@ -521,7 +525,8 @@ static void quit(struct session *s)
   if (s->conn.fd < 0 || s->saw != SAW_REPLY || s->end == DO_LOST || conn_is_over(&s->conn) ||
       client_say(s, "QUIT", (const char *)NULL) != 0)
     return;
-  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421)
+  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421 &&
+         conn_clock() < deadline)
     ;
 }
 
@@ -595,19 +600,30 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->lesson[0] = 0;
   if (attempt_needs_utf8(a))
     s->facts |= IF_NEEDED | IF_MUST_UTF8;
-  if (peers_holds(&s->card, FACT_PIX, a->now) || peers_holds(&s->card, FACT_DOT_HANG, a->now))
+  if (peers_holds(&s->card, FACT_DOT_HANG, a->now) || client_card_says(s, FACT_PIX))
     s->facts |= IF_PIX;
   s->off = verbs_off(s);
   if (is_barred_bare(a))
     s->facts |= IF_NEEDED;
-  if (peers_note(&s->card, FACT_EHLO_HANG))
+  if (peers_holds(&s->card, FACT_EHLO_HANG, a->now))
     s->facts |= IF_HUNG;
-  if (peers_note(&s->card, FACT_EHLO_4YZ))
+  if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
   if (client_card_says(s, FACT_LITERAL_NAME))
-    s->facts |= IF_LITERAL;
+    s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);
-  s->greeting = first_greeting(s);
+  s->off |= t->off;
+  s->facts |= t->facts;
+  s->greeting = t->is_later ? t->greeting : first_greeting(s);
+}
+
+/* what the card says about greetings does not work: as if it said nothing */
+static void forget_card(struct session *s)
+{
+  if (s->facts & IF_CARD_NAME)
+    s->facts &= ~(uint64_t)IF_LITERAL;
+  s->facts &= ~(uint64_t)(IF_CARD | IF_CARD_NAME);
+  s->greeting = s->words.says_helo ? RUNG_FIRST : RUNG_EHLO;
 }
 
 /* carries out a row: the rung to act on next, or RUNG_COUNT when this address is done */
@@ -645,8 +661,7 @@ static enum ladder_rung follow(struct session *s, enum ladder_rung rung,
     s->greeting = RUNG_NAME;
     break;
   case DO_FRESH_EHLO:
-    s->facts &= ~(uint64_t)IF_CARD;
-    s->greeting = RUNG_EHLO;
+    forget_card(s);
     break;
   case DO_FRESH_REDO:
     break;

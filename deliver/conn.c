@@ -25,29 +25,34 @@ uint64_t conn_clock(void)
   return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* waits for events; what came, 0 at the deadline */
+/* waits for events; what came, 0 at the deadline: then also when more is there, for a peer
+ * may always have more */
 static int wait_for(const struct conn *c, short events, uint64_t deadline)
 {
   struct pollfd p = {.fd = c->fd, .events = events};
+  uint64_t now;
 
-  for (;;) {
-    uint64_t now = conn_clock();
-    int r = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0);
+  while ((now = conn_clock()) < deadline) {
+    int r = poll(&p, 1, (int)(deadline - now));
     if (r > 0)
       return p.revents;
     if (r == 0 || errno != EINTR)
       return 0;
   }
+  return 0;
 }
 
 /* ---- opening and closing */
 
-static enum saw connect_error(int error)
+enum saw conn_error(int error, int family)
 {
   switch (error) {
+  case EADDRNOTAVAIL: /* with IPv6 switched off there is no source address: no route, like A3 */
+    return family == 6 ? SAW_UNREACHABLE : SAW_LOCAL;
   case ECONNREFUSED:
-  case ECONNRESET:
     return SAW_REFUSED;
+  case ECONNRESET: /* it was made, and gone before we looked */
+    return SAW_RESET;
   case ETIMEDOUT:
     return SAW_NO_ANSWER;
   case ENETUNREACH:
@@ -65,7 +70,7 @@ static enum saw connect_error(int error)
   }
 }
 
-static enum saw finish_connect(struct conn *c, uint64_t deadline)
+static enum saw finish_connect(struct conn *c, int family, uint64_t deadline)
 {
   int error = 0;
   socklen_t len = sizeof error;
@@ -74,7 +79,11 @@ static enum saw finish_connect(struct conn *c, uint64_t deadline)
     return SAW_NO_ANSWER;
   if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
     return SAW_LOCAL;
-  return error ? connect_error(error) : SAW_REPLY;
+  if (error == ECONNRESET || error == EPIPE) { /* it was answered, and reset before we looked (A4) */
+    c->has_ended = c->was_reset = 1;
+    return SAW_REPLY;
+  }
+  return error ? conn_error(error, family) : SAW_REPLY;
 }
 
 void conn_expects_more(struct conn *c)
@@ -98,12 +107,12 @@ enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t 
   c->why[0] = 0;
   c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (c->fd < 0)
-    return connect_error(errno);
+    return conn_error(errno, ip->family);
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
   if (connect(c->fd, (struct sockaddr *)&ss, len) != 0)
-    saw = errno == EINPROGRESS || errno == EINTR ? finish_connect(c, deadline)
-                                                 : connect_error(errno);
+    saw = errno == EINPROGRESS || errno == EINTR ? finish_connect(c, ip->family, deadline)
+                                                 : conn_error(errno, ip->family);
   if (saw != SAW_REPLY)
     conn_close(c);
   return saw;
@@ -209,6 +218,8 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
   enum reply_state state = REPLY_MORE;
 
   reply_start(r);
+  if (conn_clock() >= deadline) /* whatever lies there: a peer that never stops is not read for ever */
+    return SAW_SILENCE;
   for (;;) {
     size_t used = reply_feed(r, c->in + c->at, c->len - c->at, &state);
     spoken_heard(c->spoken, c->in + c->at, used);

@@ -29,7 +29,7 @@ enum saw {
   SAW_NO_TLS,      /* the handshake failed */
   SAW_REFUSED,     /* connect: RST to SYN */
   SAW_NO_ANSWER,   /* connect: timed out */
-  SAW_UNREACHABLE, /* connect: ICMP */
+  SAW_UNREACHABLE, /* connect: ICMP, or no route */
   SAW_LOCAL,       /* a fault of this host: no ports, no memory, the queue file does not read */
   SAW_COUNT
 };
@@ -51,6 +51,8 @@ struct conn {
 /* monotonic milliseconds */
 uint64_t conn_clock(void);
 
+/* what the errno of a connect() to an address of that family says. Pure. */
+enum saw conn_error(int error, int family);
 enum saw conn_open(struct conn *c, const struct ip *ip, uint16_t port, uint64_t timeout_ms);
 void conn_close(struct conn *c);
 /* sends a close without a FIN's promise: what was sent is not to be taken as complete */

@@ -12,7 +12,8 @@
 
 #include "common/header.h"
 
-#define WORD_MAX 75 /* RFC 2047 2: of one encoded word; a line that holds one: 76 */
+#define WORD_MAX 75      /* RFC 2047 2: of one encoded word */
+#define LINE_MAX_WORD 76 /* of a line that holds one */
 
 enum field_class { UNSTRUCTURED, ADDRESSES, COMMENTS, PARAMETERS, OPAQUE };
 
@@ -44,6 +45,7 @@ static const struct {
 struct writer {
   stralloc *out;
   size_t col; /* bytes since the last line end */
+  int has_word; /* an encoded word is among them: no more than LINE_MAX_WORD may be there */
   int failed;
   /* the run being gathered: its bytes without folds, and the gap before it */
   stralloc run; /* bound: the field */
@@ -93,6 +95,7 @@ static void put(struct writer *w, const char *s, size_t len)
 
   if (!stralloc_catb(w->out, s, len))
     w->failed = 1;
+  w->has_word &= !lf;
   w->col = lf ? (size_t)(s + len - 1 - lf) : w->col + len;
 }
 
@@ -161,21 +164,26 @@ static size_t fitting(const char *s, size_t len, size_t room, int is_utf8, int q
   return fits;
 }
 
-/* the gap before the run; a line that would grow too long is folded there */
-static void put_gap(struct writer *w, size_t first)
+/* a gap; a line that would grow too long with the word after it is folded there */
+static void put_gap(struct writer *w, const char *gap, size_t gaplen, size_t word)
 {
-  if (w->gaplen == 0 && !w->may_touch) {
-    put(w, " ", 1);
-    return;
-  }
-  if (w->gaplen > 0 && w->col + w->gaplen + first > WORD_MAX + 1 &&
-      !memchr(w->gap, '\n', w->gaplen))
+  if (gaplen > 0 && w->col + gaplen + word > LINE_MAX_WORD && !memchr(gap, '\n', gaplen))
     put(w, "\r\n", 2);
-  put(w, w->gap, w->gaplen);
+  put(w, gap, gaplen);
 }
 
-/* writes the run gathered; `next` is the byte that follows, 0 at the end */
-static void flush(struct writer *w, char next)
+/* the gap before the run: white space, unless an encoded word may touch what is there */
+static void put_run_gap(struct writer *w, size_t first)
+{
+  if (w->gaplen == 0 && !w->may_touch)
+    put_gap(w, " ", 1, first);
+  else
+    put_gap(w, w->gap, w->gaplen, first);
+}
+
+/* writes the run gathered; `next` is the byte that follows, 0 at the end, and nextlen the length of
+ * the word that it begins */
+static void flush(struct writer *w, char next, size_t nextlen)
 {
   const char *s = w->run.s;
   size_t len = w->run.len, q_total = 0;
@@ -195,15 +203,16 @@ static void flush(struct writer *w, char next)
     p += q ? q_encode(p, s, n) : b_encode(p, s, n);
     p = stpcpy(p, "?=");
     if (first)
-      put_gap(w, (size_t)(p - word));
+      put_run_gap(w, (size_t)(p - word));
     else
       put(w, "\r\n ", 3);
     put(w, word, (size_t)(p - word));
+    w->has_word = 1;
     s += n;
     len -= n;
   }
   if (next && !strchr(" \t\r),", next))
-    put(w, " ", 1);
+    put_gap(w, " ", 1, nextlen);
   w->in_run = 0;
   w->after_word = 0;
   w->may_touch = 0;
@@ -229,10 +238,14 @@ static void keep(struct writer *w, const char *gap, size_t gaplen, const char *w
 {
   if (w->in_run && is_encoded_word(word, len))
     gather(w, gap, gaplen);
-  flush(w, gaplen ? gap[0] : len ? word[0] : 0);
-  put(w, gap, gaplen);
+  flush(w, gaplen ? gap[0] : len ? word[0] : 0, len);
+  if (len > 0 && (w->has_word || is_encoded_word(word, len)))
+    put_gap(w, gap, gaplen, len);
+  else
+    put(w, gap, gaplen);
   put(w, word, len);
   if (len > 0) {
+    w->has_word |= is_encoded_word(word, len);
     w->after_word = is_encoded_word(word, len);
     w->may_touch = 0;
   }
@@ -279,7 +292,7 @@ static void text(struct writer *w, const char *s, size_t len, int in_comment)
     s += gap + n;
     len -= gap + n;
   }
-  flush(w, 0);
+  flush(w, 0, 0);
   stralloc_free(&word);
 }
 
@@ -331,12 +344,16 @@ static int begins_with_name(const char *s, size_t len)
   return 0;
 }
 
-/* a comment ends the run before it and is text of its own */
+/* a comment ends the run before it and is text of its own; the gap before it stays, whether
+ * something in it is encoded or was */
 static void comment(struct writer *w, const char *gap, size_t gaplen, const char *s, size_t len)
 {
-  flush(w, gaplen ? gap[0] : '(');
+  flush(w, gaplen ? gap[0] : '(', 0);
   put(w, gap, gaplen);
-  text(w, s, len, 1);
+  if (header_has_8bit(s, len))
+    text(w, s, len, 1);
+  else
+    put(w, s, len);
   w->after_word = 0;
   w->may_touch = 0;
 }
@@ -353,9 +370,9 @@ static void structured(struct writer *w, const char *s, size_t len, int has_name
     int quoted = n > 0 && *t == '"';
     if (n == 0)
       break;
-    if (*t == '(' && header_has_8bit(t, n))
+    if (*t == '(')
       comment(w, s, gap, t, n);
-    else if (in_name && *t != '<' && *t != '(' && header_has_8bit(t, n)) {
+    else if (in_name && *t != '<' && header_has_8bit(t, n)) {
       unquote(w, &word, t + quoted, n - 2 * (size_t)quoted, quoted);
       add_to_run(w, s, gap, &word);
     } else
@@ -367,7 +384,7 @@ static void structured(struct writer *w, const char *s, size_t len, int has_name
     s += gap + n;
     len -= gap + n;
   }
-  flush(w, len ? *s : 0);
+  flush(w, len ? *s : 0, 0);
   put(w, s, len);
   stralloc_free(&word);
 }

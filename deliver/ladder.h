@@ -75,6 +75,8 @@ enum ladder_fact {
   IF_PIX = 1U << 31,       /* something between us may look for the dot in one segment */
   IF_LATER = 1LL << 32,    /* signed 8-bit mail, no 8BITMIME here, and there are other hosts */
   IF_BARRED = 1LL << 33,   /* the same, and it is neither converted nor sent */
+  IF_HELO = 1LL << 34,     /* HELO opened the session */
+  IF_CARD_NAME = 1LL << 35, /* our address was said for a name because of the card */
   IF_SYNC = IF_NAME        /* after the greeting: the reply is about commands sent together */
 };
 
@@ -88,7 +90,7 @@ enum ladder_do {
   DO_PLAIN,      /* send mail without extensions */
   DO_FRESH_HELO, /* new connection, HELO */
   DO_FRESH_NAME, /* new connection, greet with the address literal */
-  DO_FRESH_EHLO, /* new connection, EHLO although the card says HELO */
+  DO_FRESH_EHLO, /* new connection, EHLO with our name although the card speaks against it */
   DO_STARTTLS,   /* say STARTTLS */
   DO_HANDSHAKE,  /* the peer waits for it */
   DO_TLS_EHLO,   /* encrypted: EHLO again, what was said before is forgotten */

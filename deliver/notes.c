@@ -26,15 +26,17 @@ void notes_lesson(struct session *s, enum ladder_rung rung, enum saw saw)
   free(text.s);
 }
 
-/* lines that are no replies, and batches of commands: mail was lost that way (B12) */
+/* lines that are no replies, or codes that differ within one, and batches of commands: mail was
+ * lost that way (B12) */
 void notes_garbage(struct session *s, enum ladder_rung rung)
 {
-  struct ladder_row row = {.number = rung == RUNG_BANNER ? "B12"
-                                     : rung < RUNG_READY ? "E22"
-                                     : rung == RUNG_DOT  ? "D17"
-                                                         : "X5"};
+  struct ladder_row row = {.number = rung == RUNG_BANNER   ? "B12"
+                                     : rung == RUNG_DOT    ? "D17"
+                                     : rung > RUNG_READY   ? "X5"
+                                     : s->reply.garbage > 0 ? "E22"
+                                                           : "E21"};
 
-  if (s->reply.garbage == 0 || (s->off & VERB_PIPELINING))
+  if ((s->reply.garbage == 0 && !s->reply.is_mixed) || (s->off & VERB_PIPELINING))
     return;
   s->off |= VERB_PIPELINING;
   s->verbs &= ~(uint32_t)VERB_PIPELINING;
@@ -49,7 +51,7 @@ void notes_stars(struct session *s)
   if (strncmp(s->reply.text, "****", 4) != 0)
     return;
   s->facts |= IF_PIX;
-  if (!peers_note(&s->card, FACT_PIX))
+  if (!peers_holds(&s->card, FACT_PIX, s->attempt->now))
     client_learn(s, FACT_PIX, &starred, (uint16_t)s->reply.code);
 }
 
@@ -72,6 +74,6 @@ void notes_filter(struct session *s)
     return;
   s->facts |= IF_PIX;
   notes_lesson(s, RUNG_EHLO, SAW_REPLY);
-  if (!peers_note(&s->card, FACT_PIX))
+  if (!peers_holds(&s->card, FACT_PIX, s->attempt->now))
     client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
 }

@@ -3,20 +3,14 @@
  * Written by heloise-deliver. A reader may see a card half-written: what it reads is checked. */
 #include "deliver/offers.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
 #include "common/verbs.h"
+#include "deliver/cardfile.h"
 
-#define NAME "offers"
-#define MAGIC "heloise-offers 1\n"
 #define CARDS 65536 /* a power of two; the file is sparse */
 #define NEAR 16     /* a card lies within so many places of its hash */
 
@@ -27,9 +21,12 @@ struct file {
 _Static_assert(sizeof(struct offers_card) <= 128, "cards stay small");
 
 struct offers {
-  int fd; /* for writing, or -1 */
-  const struct file *file;
+  struct cardfile file;
 };
+
+static const struct cardfile_format format = {"offers", "heloise-offers 1\n", sizeof(struct file)};
+static const struct cardfile_ring ring = {offsetof(struct file, card), sizeof(struct offers_card),
+                                          CARDS};
 
 static const char *const rungs[] = {"none", "EHLO", "HELO"};
 
@@ -50,120 +47,69 @@ int offers_rung_read(const char *s, size_t len, enum offers_rung *r)
 
 /* ---- the file */
 
-static int is_ours(int fd)
+static struct offers *open_with(int dirfd,
+                                int (*how)(struct cardfile *, int, const struct cardfile_format *))
 {
-  struct stat st;
-  char magic[sizeof MAGIC - 1];
+  struct offers *o = malloc(sizeof *o);
 
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == (off_t)sizeof(struct file) &&
-         pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-         memcmp(magic, MAGIC, sizeof magic) == 0;
-}
-
-static int make(int dirfd)
-{
-  int fd;
-
-  unlinkat(dirfd, NAME, 0);
-  fd = openat(dirfd, NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd >= 0 && (ftruncate(fd, sizeof(struct file)) != 0 ||
-                  pwrite(fd, MAGIC, sizeof MAGIC - 1, 0) != (ssize_t)sizeof MAGIC - 1)) {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
-static struct offers *map(int fd, int is_writer)
-{
-  struct offers *o = calloc(1, sizeof *o);
-  void *m = o ? mmap(NULL, sizeof(struct file), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-
-  if (m == MAP_FAILED || !is_writer)
-    close(fd);
-  if (m == MAP_FAILED) {
-    free(o);
-    return NULL;
-  }
-  o->fd = is_writer ? fd : -1;
-  o->file = m;
-  return o;
+  if (o && how(&o->file, dirfd, &format) == 0)
+    return o;
+  free(o);
+  return NULL;
 }
 
 struct offers *offers_open(int dirfd)
 {
-  int fd = openat(dirfd, NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-  if (fd >= 0 && !is_ours(fd)) {
-    close(fd);
-    fd = -1;
-  }
-  if (fd < 0)
-    fd = make(dirfd);
-  return fd < 0 ? NULL : map(fd, 1);
+  return open_with(dirfd, cardfile_open);
 }
 
 struct offers *offers_read(int dirfd)
 {
-  int fd = openat(dirfd, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-  if (fd < 0)
-    return NULL;
-  if (is_ours(fd))
-    return map(fd, 0);
-  close(fd);
-  errno = ENOENT;
-  return NULL;
+  return open_with(dirfd, cardfile_read);
 }
 
 void offers_close(struct offers *o)
 {
-  if (!o)
-    return;
-  munmap((void *)o->file, sizeof(struct file));
-  if (o->fd >= 0)
-    close(o->fd);
+  if (o)
+    cardfile_close(&o->file);
   free(o);
+}
+
+int offers_descriptor(const struct offers *o)
+{
+  return o ? o->file.read : -1;
 }
 
 /* ---- cards */
 
-static uint32_t hash(const struct offers_card *c)
+static size_t hash(const struct offers *o, const struct offers_card *c)
 {
   char key[19];
 
   memcpy(key, c->ip.bytes, 16);
   key[16] = (char)c->ip.family;
   memcpy(key + 17, &c->port, 2);
-  return (uint32_t)XXH3_64bits(key, sizeof key);
+  return (size_t)XXH3_64bits_withSeed(key, sizeof key, o->file.seed);
 }
 
-/* the peer's place, or -1 */
-static long find(const struct file *f, const struct offers_card *peer)
+/* the peer's place, with what is known of it; else a free place near it, or the one that was
+ * greeted longest ago, and an empty card */
+static size_t find(const struct offers *o, const struct offers_card *peer, struct offers_card *known)
 {
-  uint32_t h = hash(peer);
+  struct offers_card near[NEAR];
+  size_t from = hash(o, peer) & (CARDS - 1), best = 0;
 
-  for (uint32_t i = 0; i < NEAR; i++) {
-    uint32_t at = (h + i) & (CARDS - 1);
-    if (f->card[at].port == peer->port && ip_equal(&f->card[at].ip, &peer->ip))
-      return (long)at;
+  cardfile_get(&o->file, &ring, from, NEAR, near);
+  memset(known, 0, sizeof *known);
+  for (size_t i = 0; i < NEAR; i++) {
+    if (near[i].port == peer->port && ip_equal(&near[i].ip, &peer->ip)) {
+      *known = near[i];
+      return (from + i) & (CARDS - 1);
+    }
+    if (near[best].port && (!near[i].port || near[i].now.at < near[best].now.at))
+      best = i;
   }
-  return -1;
-}
-
-/* a free place near the peer's, or the one that was greeted longest ago */
-static long claim(const struct file *f, const struct offers_card *peer)
-{
-  uint32_t h = hash(peer), best = h & (CARDS - 1);
-
-  for (uint32_t i = 0; i < NEAR; i++) {
-    uint32_t at = (h + i) & (CARDS - 1);
-    if (f->card[at].port == 0)
-      return (long)at;
-    if (f->card[at].now.at < f->card[best].now.at)
-      best = at;
-  }
-  return (long)best;
+  return (from + best) & (CARDS - 1);
 }
 
 static int is_changed(const struct offers_seen *a, const struct offers_seen *b)
@@ -174,41 +120,33 @@ static int is_changed(const struct offers_seen *a, const struct offers_seen *b)
 
 int offers_is_news(const struct offers *o, const struct offers_card *greeting)
 {
-  long at = o ? find(o->file, greeting) : -1;
-  const struct offers_card *c = at < 0 ? NULL : &o->file->card[at];
+  struct offers_card known;
 
   if (!o)
     return 0;
-  return !c || is_changed(&c->now, &greeting->now) ||
-         c->now.at / OFFERS_DAY != greeting->now.at / OFFERS_DAY;
-}
-
-static int write_card(struct offers *o, long at, const struct offers_card *c)
-{
-  off_t where = (off_t)offsetof(struct file, card) + at * (off_t)sizeof *c;
-
-  return pwrite(o->fd, c, sizeof *c, where) == (ssize_t)sizeof *c ? 0 : -1;
+  find(o, greeting, &known);
+  return known.port == 0 || is_changed(&known.now, &greeting->now) ||
+         known.now.at / OFFERS_DAY != greeting->now.at / OFFERS_DAY;
 }
 
 int offers_note(struct offers *o, const struct offers_card *greeting, struct offers_seen *before)
 {
-  long at = find(o->file, greeting);
-  struct offers_card c = *greeting;
+  struct offers_card c = *greeting, known;
+  size_t at = find(o, greeting, &known);
   int is_first = 1;
 
   memset(before, 0, sizeof *before);
   c.changed = c.now.at;
   memset(&c.before, 0, sizeof c.before);
-  if (at >= 0) {
-    const struct offers_card *known = &o->file->card[at];
-    *before = c.before = known->now;
-    is_first = known->before.at == 0 || known->changed + OFFERS_DAY <= c.now.at;
-    if (!is_changed(&known->now, &c.now)) {
-      c.before = known->before;
-      c.changed = known->changed;
+  if (known.port) {
+    *before = c.before = known.now;
+    is_first = known.before.at == 0 || known.changed + OFFERS_DAY <= c.now.at;
+    if (!is_changed(&known.now, &c.now)) {
+      c.before = known.before;
+      c.changed = known.changed;
     }
   }
-  if (write_card(o, at >= 0 ? at : claim(o->file, greeting), &c) != 0)
+  if (cardfile_put(&o->file, &ring, at, &c) != 0)
     return 0;
   return is_first && before->at != 0 && is_changed(before, &c.now);
 }
@@ -234,7 +172,8 @@ int offers_each(const struct offers *o, int (*f)(void *arg, const struct offers_
   int r = 0;
 
   for (size_t i = 0; r == 0 && i < CARDS; i++) {
-    struct offers_card c = o->file->card[i];
+    struct offers_card c;
+    cardfile_get(&o->file, &ring, i, 1, &c);
     if (c.port == 0 || (c.ip.family != 4 && c.ip.family != 6))
       continue;
     clean(&c);

@@ -37,11 +37,13 @@ struct offers_card {
 struct offers;
 
 /* opens the file in the directory dirfd for writing, making it anew when it is missing or
- * malformed: NULL with errno. Descriptor and mapping survive a fork. */
+ * malformed: NULL with errno. */
 struct offers *offers_open(int dirfd);
 /* opens it for reading; NULL with errno (ENOENT: nothing is known) */
 struct offers *offers_read(int dirfd);
 void offers_close(struct offers *o);
+/* what a forked reader must keep open: it is read-only. -1 when o is NULL */
+int offers_descriptor(const struct offers *o);
 
 /* whether a greeting says something new: a change, or the first of its day. A NULL o knows
  * and wants nothing: 0. */

@@ -111,12 +111,17 @@ static int read_parameter(const char *s, size_t len, struct parameter *p)
   return 1;
 }
 
-/* whether the field has the parameter in extended form too */
+/* whether the field has the parameter in extended form too: its whole name before a star */
 static int has_extended(const char *field, size_t len, const struct parameter *p)
 {
-  for (const char *s = field; s + p->name_len < field + len; s++)
-    if (strncasecmp(s, p->name, p->name_len) == 0 && s[p->name_len] == '*')
+  const char *end = field + len, *star = field + p->name_len;
+
+  while (star < end && (star = memchr(star, '*', (size_t)(end - star)))) {
+    const char *name = star - p->name_len;
+    if (name > field && !is_attribute_char(name[-1]) && strncasecmp(name, p->name, p->name_len) == 0)
       return 1;
+    star++;
+  }
   return 0;
 }
 

@@ -5,21 +5,15 @@
  * where it is read, and all of it is advice. What is learned when: peers_learn.c. */
 #include "deliver/peers.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
+#include "deliver/cardfile.h"
 #include "deliver/peers_file.h"
 
-#define NAME "peers"
-#define MAGIC "heloise-peers 2\n"
 #define NEAR_CARDS 64 /* a card lies within so many places of its hash */
 #define NEAR_TEXTS 8
 
@@ -59,112 +53,60 @@ struct file {
 _Static_assert(sizeof(struct disk_card) == 128 && sizeof(struct disk_text) == 96, "cards stay small");
 _Static_assert(sizeof(struct file) <= 20000000, "20 MB hold 100,000 peers");
 
+/* written by pwrite(), never through a mapping: on a full disk that would be SIGBUS, not an error */
 struct peers {
-  struct file *write;      /* NULL when opened for reading */
-  const struct file *read;
+  struct cardfile file;
 };
+
+static const struct cardfile_format format = {"peers", "heloise-peers 2\n", sizeof(struct file)};
+static const struct cardfile_ring cards = {offsetof(struct file, card), sizeof(struct disk_card),
+                                           PEERS_CARDS};
+static const struct cardfile_ring texts = {offsetof(struct file, text), sizeof(struct disk_text),
+                                           PEERS_TEXTS};
 
 /* ---- the file */
 
-static int is_ours(int fd)
+static struct peers *open_with(int dirfd,
+                               int (*how)(struct cardfile *, int, const struct cardfile_format *))
 {
-  struct stat st;
-  char magic[sizeof MAGIC - 1];
+  struct peers *p = malloc(sizeof *p);
 
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == (off_t)sizeof(struct file) &&
-         pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-         memcmp(magic, MAGIC, sizeof magic) == 0;
-}
-
-/* a new file takes the place of one that is malformed: who has the old one mapped keeps it */
-static int make(int dirfd)
-{
-  int fd;
-
-  unlinkat(dirfd, NAME, 0);
-  fd = openat(dirfd, NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd < 0)
-    return -1;
-  if (ftruncate(fd, sizeof(struct file)) == 0 &&
-      pwrite(fd, MAGIC, sizeof MAGIC - 1, 0) == (ssize_t)sizeof MAGIC - 1)
-    return fd;
-  close(fd);
-  return -1;
-}
-
-static struct peers *map(int dirfd, int fd, int is_writer)
-{
-  struct peers *p = calloc(1, sizeof *p);
-  int reading = openat(dirfd, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  void *r = MAP_FAILED, *w = NULL;
-
-  if (p && reading >= 0 && is_ours(reading))
-    r = mmap(NULL, sizeof(struct file), PROT_READ, MAP_SHARED, reading, 0);
-  if (r != MAP_FAILED && is_writer)
-    w = mmap(NULL, sizeof(struct file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (w != MAP_FAILED && w)
-    madvise(w, sizeof(struct file), MADV_DONTFORK);
-  if (reading >= 0)
-    close(reading);
-  close(fd);
-  if (r == MAP_FAILED || w == MAP_FAILED) {
-    if (r != MAP_FAILED)
-      munmap(r, sizeof(struct file));
-    free(p);
-    return NULL;
-  }
-  p->read = r;
-  p->write = w;
-  return p;
-}
-
-static struct peers *open_as(int dirfd, int flags)
-{
-  int fd = openat(dirfd, NAME, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-  if (fd < 0)
-    return NULL;
-  if (is_ours(fd))
-    return map(dirfd, fd, flags == O_RDWR);
-  close(fd);
-  errno = ENOENT;
+  if (p && how(&p->file, dirfd, &format) == 0)
+    return p;
+  free(p);
   return NULL;
 }
 
 struct peers *peers_open(int dirfd)
 {
-  struct peers *p = open_as(dirfd, O_RDWR);
-  int fd;
-
-  if (p)
-    return p;
-  fd = make(dirfd);
-  return fd < 0 ? NULL : map(dirfd, fd, 1);
+  return open_with(dirfd, cardfile_open);
 }
 
 struct peers *peers_read(int dirfd)
 {
-  return open_as(dirfd, O_RDONLY);
+  return open_with(dirfd, cardfile_read);
 }
 
 struct peers *peers_edit(int dirfd)
 {
-  return open_as(dirfd, O_RDWR);
+  return open_with(dirfd, cardfile_edit);
 }
 
 void peers_close(struct peers *p)
 {
-  if (!p)
-    return;
-  munmap((void *)p->read, sizeof(struct file));
-  if (p->write)
-    munmap(p->write, sizeof(struct file));
+  if (p)
+    cardfile_close(&p->file);
   free(p);
+}
+
+int peers_descriptor(const struct peers *p)
+{
+  return p ? p->file.read : -1;
 }
 
 /* ---- cards on the disk and in memory */
 
-static uint64_t hash(const struct ip *ip, uint16_t port, uint8_t fact)
+static size_t hash(const struct peers *p, const struct ip *ip, uint16_t port, uint8_t fact)
 {
   unsigned char key[20];
 
@@ -172,7 +114,7 @@ static uint64_t hash(const struct ip *ip, uint16_t port, uint8_t fact)
   key[16] = ip->family;
   key[17] = fact;
   memcpy(key + 18, &port, 2);
-  return XXH3_64bits(key, sizeof key);
+  return (size_t)XXH3_64bits_withSeed(key, sizeof key, p->file.seed);
 }
 
 static uint32_t sum_of(const struct disk_card *d)
@@ -246,33 +188,36 @@ static int is_at(const struct disk_card *d, const struct ip *ip, uint16_t port)
   return d->port == port && d->family == ip->family && memcmp(d->ip, ip->bytes, sizeof d->ip) == 0;
 }
 
-/* the place of a card; or, with `claims`, one it may take: free, or used longest ago */
-static size_t find(const struct file *f, const struct ip *ip, uint16_t port, int claims)
+/* the place of a card; or, with `claims`, one it may take: free, or used longest ago. *d: what
+ * is there */
+static size_t find(const struct peers *p, const struct ip *ip, uint16_t port, int claims,
+                   struct disk_card *d)
 {
-  uint64_t h = hash(ip, port, 0);
-  size_t best = PEERS_CARDS;
+  size_t from = hash(p, ip, port, 0) & (PEERS_CARDS - 1), best = NEAR_CARDS;
+  struct disk_card near[NEAR_CARDS];
 
-  for (uint64_t i = 0; i < NEAR_CARDS; i++) {
-    size_t at = (size_t)((h + i) & (PEERS_CARDS - 1));
-    const struct disk_card *d = &f->card[at], *b = &f->card[best & (PEERS_CARDS - 1)];
-    if (is_at(d, ip, port))
-      return at;
-    if (claims && (best == PEERS_CARDS || (b->port && (!d->port || d->used < b->used))))
-      best = at;
+  cardfile_get(&p->file, &cards, from, NEAR_CARDS, near);
+  for (size_t i = 0; i < NEAR_CARDS; i++) {
+    if (is_at(&near[i], ip, port)) {
+      best = i;
+      break;
+    }
+    if (claims && (best == NEAR_CARDS ||
+                   (near[best].port && (!near[i].port || near[i].used < near[best].used))))
+      best = i;
   }
-  return best;
+  if (best == NEAR_CARDS)
+    return PEERS_CARDS;
+  *d = near[best];
+  return (from + best) & (PEERS_CARDS - 1);
 }
 
 int peers_load(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card)
 {
-  size_t at = p ? find(p->read, ip, port, 0) : PEERS_CARDS;
   struct disk_card d;
 
-  if (at < PEERS_CARDS) {
-    d = p->read->card[at]; /* its writer may be at work: the copy is what is checked */
-    if (is_at(&d, ip, port) && unpack(&d, card) == 0)
-      return 1;
-  }
+  if (p && find(p, ip, port, 0, &d) < PEERS_CARDS && unpack(&d, card) == 0)
+    return 1;
   memset(card, 0, sizeof *card);
   card->ip = *ip;
   card->port = port;
@@ -289,21 +234,22 @@ static int is_empty(const struct peers_card *c)
 
 void peers_store(struct peers *p, const struct peers_card *card)
 {
-  size_t at = find(p->write, &card->ip, card->port, !is_empty(card));
   struct disk_card d;
+  size_t at = find(p, &card->ip, card->port, !is_empty(card), &d);
 
   if (at == PEERS_CARDS)
     return;
   pack(card, &d);
   if (is_empty(card))
     memset(&d, 0, sizeof d);
-  p->write->card[at] = d;
+  cardfile_put(&p->file, &cards, at, &d);
 }
 
 int peers_at(const struct peers *p, size_t i, struct peers_card *card)
 {
-  struct disk_card d = p->read->card[i];
+  struct disk_card d;
 
+  cardfile_get(&p->file, &cards, i, 1, &d);
   return unpack(&d, card) == 0 && !is_empty(card);
 }
 
@@ -336,7 +282,7 @@ int peers_each(const struct peers *p, int (*f)(void *arg, const struct peers_car
   int r = 0;
 
   for (size_t i = 0; r == 0 && i < PEERS_CARDS; i++)
-    if (p->read->card[i].port != 0 && peers_at(p, i, &c))
+    if (peers_at(p, i, &c))
       r = f(arg, &c);
   return r;
 }
@@ -350,44 +296,52 @@ static int is_text_of(const struct disk_text *t, const struct peers_card *c, enu
 }
 
 /* like find() */
-static size_t find_text(const struct file *f, const struct peers_card *c, enum peers_fact fact,
-                        int claims)
+static size_t find_text(const struct peers *p, const struct peers_card *c, enum peers_fact fact,
+                        int claims, struct disk_text *t)
 {
-  uint64_t h = hash(&c->ip, c->port, (uint8_t)fact);
-  size_t best = PEERS_TEXTS;
+  size_t from = hash(p, &c->ip, c->port, (uint8_t)fact) & (PEERS_TEXTS - 1);
+  size_t best = NEAR_TEXTS;
+  struct disk_text near[NEAR_TEXTS];
 
-  for (uint64_t i = 0; i < NEAR_TEXTS; i++) {
-    size_t at = (size_t)((h + i) & (PEERS_TEXTS - 1));
-    const struct disk_text *t = &f->text[at], *b = &f->text[best & (PEERS_TEXTS - 1)];
-    if (is_text_of(t, c, fact))
-      return at;
-    if (claims && (best == PEERS_TEXTS || (b->fact && (!t->fact || t->since < b->since))))
-      best = at;
+  cardfile_get(&p->file, &texts, from, NEAR_TEXTS, near);
+  for (size_t i = 0; i < NEAR_TEXTS; i++) {
+    if (is_text_of(&near[i], c, fact)) {
+      best = i;
+      break;
+    }
+    if (claims && (best == NEAR_TEXTS ||
+                   (near[best].fact && (!near[i].fact || near[i].since < near[best].since))))
+      best = i;
   }
-  return best;
+  if (best == NEAR_TEXTS)
+    return PEERS_TEXTS;
+  *t = near[best];
+  return (from + best) & (PEERS_TEXTS - 1);
 }
 
 void peers_evidence(const struct peers *p, const struct peers_card *card, enum peers_fact f,
                     struct peers_evidence *e)
 {
-  size_t at = p ? find_text(p->read, card, f, 0) : PEERS_TEXTS, n = 0;
+  struct disk_text t;
+  size_t n = 0;
 
   memset(e, 0, sizeof *e);
-  if (at == PEERS_TEXTS)
+  if (!p || find_text(p, card, f, 0, &t) == PEERS_TEXTS)
     return;
-  e->since = p->read->text[at].since;
-  for (const char *s = p->read->text[at].text; n + 1 < PEERS_TEXT && s[n]; n++)
+  e->since = t.since;
+  for (const char *s = t.text; n + 1 < PEERS_TEXT && s[n]; n++)
     e->text[n] = s[n] >= 0x20 && s[n] < 0x7f ? s[n] : '?';
 }
 
 void peers_keep_text(struct peers *p, const struct peers_card *card, enum peers_fact f,
                      uint32_t since, const char *text)
 {
-  size_t at = find_text(p->write, card, f, text != NULL);
-  struct disk_text t = {0};
+  struct disk_text t;
+  size_t at = find_text(p, card, f, text != NULL, &t);
 
   if (at == PEERS_TEXTS)
     return;
+  memset(&t, 0, sizeof t);
   if (text) {
     memcpy(t.ip, card->ip.bytes, sizeof t.ip);
     t.family = card->ip.family;
@@ -396,5 +350,5 @@ void peers_keep_text(struct peers *p, const struct peers_card *card, enum peers_
     t.since = since;
     snprintf(t.text, sizeof t.text, "%s", text);
   }
-  p->write->text[at] = t;
+  cardfile_put(&p->file, &texts, at, &t);
 }

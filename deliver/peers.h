@@ -88,13 +88,15 @@ const char *peers_fact_word(enum peers_fact f);
 int peers_fact_read(const char *s, size_t len, enum peers_fact *f);
 
 /* opens the file in the directory dirfd for writing, making it anew when it is missing or
- * malformed. The writable mapping does not survive a fork, the readable one does. NULL with errno. */
+ * malformed. NULL with errno. */
 struct peers *peers_open(int dirfd);
 /* opens the file for reading; NULL with errno (ENOENT: nothing is remembered) */
 struct peers *peers_read(int dirfd);
 /* for changing it while nothing else does: the file as it is; NULL with errno */
 struct peers *peers_edit(int dirfd);
 void peers_close(struct peers *p);
+/* what a forked reader must keep open: it is read-only. -1 when p is NULL */
+int peers_descriptor(const struct peers *p);
 
 /* copies the card of a peer: 1, or 0 (and an empty card). A NULL p remembers nothing. */
 int peers_card(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card);

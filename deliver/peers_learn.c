@@ -149,12 +149,17 @@ static uint64_t lasts(const struct peers_news *n, unsigned int level)
   return first < most ? first : most;
 }
 
+/* connections that hang at the same time are one hit, however many messages wait for the peer */
+static int is_same_hang(const struct peers_news *n, const struct peers_note *note, uint64_t now)
+{
+  return n->fact == FACT_CONNECT_HANG && note->last <= now && note->last + HANGS_APART > now;
+}
+
 /* hits of some kinds add up to a peer that is down */
-static int adds_up(const struct peers_news *n, const struct peers_note *note, uint32_t before,
-                   uint64_t now)
+static int adds_up(const struct peers_news *n, const struct peers_note *note)
 {
   if (n->fact == FACT_CONNECT_HANG)
-    return note->count > 1 && before + HANGS_APART <= now;
+    return note->count > 1;
   return n->fact == FACT_SOFT_HIT && strcmp(n->row, "A5") == 0 && note->count >= CLOSES;
 }
 
@@ -163,13 +168,13 @@ uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now)
   struct peers_evidence known;
   struct peers_note *note;
   struct peers_card c;
-  uint32_t before;
   int is_new;
 
   peers_load(p, &n->ip, n->port, &c);
   note = claim_note(&c, n->fact);
-  before = note->last;
-  is_new = note->fact == FACT_NONE || before + KEEP < now;
+  if (is_same_hang(n, note, now))
+    return note->until;
+  is_new = note->fact == FACT_NONE || note->last + KEEP < now;
   if (is_new)
     memset(note, 0, sizeof *note);
   else if ((note->is_tried || note->until <= now) && note->level < 16)
@@ -188,7 +193,7 @@ uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now)
   peers_evidence(p, &c, n->fact, &known);
   peers_keep_text(p, &c, n->fact, is_new || !known.since ? (uint32_t)now : known.since, n->text);
   peers_store(p, &c);
-  if (adds_up(n, note, before, now)) {
+  if (adds_up(n, note)) {
     struct peers_news down = *n;
     down.fact = FACT_DOWN;
     peers_learn(p, &down, now);

@@ -35,6 +35,7 @@ struct probe {
   struct probe_message message;
   json_t *json;      /* the answer so far; NULL: as text */
   size_t greeted, tried;
+  size_t others;     /* hosts after the one at hand */
 };
 
 static int complain(const char *what, const char *why, int code)
@@ -122,7 +123,7 @@ static void print_fit(const struct probe_fits *f)
 {
   static const char *const eightbit[] = {
     [FIT_NOT_NEEDED] = "It is 7-bit text.", [FIT_YES] = "Its 8-bit text goes as it is.",
-    [FIT_NO] = "Its 8-bit text is converted to 7 bits."};
+    [FIT_NO] = "Its 8-bit text does not go as it is."};
   static const char *const utf8[] = {
     [FIT_NOT_NEEDED] = "", [FIT_YES] = " It needs SMTPUTF8 and may have it.",
     [FIT_NO] = " It needs SMTPUTF8, which is not offered: it is not sent here."};
@@ -132,7 +133,8 @@ static void print_fit(const struct probe_fits *f)
     printf("too many, it is not sent here. ");
   else
     printf("%s. ", f->limit ? "it fits" : "no limit is declared");
-  printf("%s%s\n", eightbit[f->eightbit], utf8[f->utf8]);
+  printf("%s%s%s%s%s\n", eightbit[f->eightbit], *f->content ? " Its content: " : "", f->content,
+         *f->content ? "." : "", utf8[f->utf8]);
 }
 
 static void print_end(const struct probe *p, const struct session *s)
@@ -171,8 +173,8 @@ static json_t *fit_json(const struct probe *p, const struct session *s)
   struct probe_fits f;
 
   probe_message_fit(&p->message, s, &f);
-  return json_pack("{s:I,s:s,s:s,s:s}", "bytes", (json_int_t)f.bytes, "size", words[f.size],
-                   "eightbit", words[f.eightbit], "smtputf8", words[f.utf8]);
+  return json_pack("{s:I,s:s,s:s,s:s,s:s}", "bytes", (json_int_t)f.bytes, "size", words[f.size],
+                   "eightbit", words[f.eightbit], "content", f.content, "smtputf8", words[f.utf8]);
 }
 
 /* the first line the peer said on its last connection */
@@ -224,13 +226,23 @@ static json_t *end_json(const struct probe *p, const struct session *s, const st
   return o;
 }
 
+/* DNS has no answer to climb with; why names what was asked for */
+static void tell_trouble(struct probe *p, const char *why)
+{
+  if (p->json)
+    json_array_append_new(json_object_get(p->json, "errors"), json_bytes(why));
+  complain("DNS", clean(why), 0);
+}
+
 /* ---- climbing */
 
-static void try_one(struct probe *p, const struct target *t)
+static void try_one(struct probe *p, const struct target *t, size_t others)
 {
   static struct session s;
   const struct attempt_given g = {.id = ID, .ask = -1, .report = -1, .table = p->table};
-  struct attempt a = {.given = &g, .env = p->message.e, .now = (uint64_t)time(NULL), .is_probe = 1};
+  struct attempt a = {.given = &g, .env = p->message.e, .n = p->message.n,
+                      .recipient = p->message.recipient, .eight = p->message.eight,
+                      .others = others, .now = (uint64_t)time(NULL), .is_probe = 1};
 
   spoken_start(&a.spoken, -1);
   if (!p->json)
@@ -260,14 +272,14 @@ static void try_host(struct probe *p, const char *host, unsigned int preference,
   if (!p->json && is_mx)
     printf("Mail exchanger %s, preference %u.\n", clean(host), preference);
   if (v != V_OK)
-    complain(host, stralloc_0(&why) ? why.s : status, 0);
+    tell_trouble(p, stralloc_0(&why) ? why.s : status);
   for (size_t i = 0; v == V_OK && !p->json && i < n; i++) {
     ip_format(text, &ip[i]);
     printf("%s%s%s", i ? ", " : "Its addresses: ", text, i + 1 == n ? ".\n\n" : "");
   }
   for (size_t i = 0; v == V_OK && i < n && p->tried < settings.attempt_addresses; i++) {
     t.ip = ip[i];
-    try_one(p, &t);
+    try_one(p, &t, p->others + n - i - 1);
   }
   free(why.s);
 }
@@ -280,9 +292,11 @@ static int try_exchangers(struct probe *p)
   enum verdict v = mx_find(p->ask, p->hop.host, (int)settings.timeout_dns, &list, &status, &why);
 
   if (v != V_OK)
-    complain(p->hop.host, stralloc_0(&why) ? why.s : status, 0);
-  for (size_t i = 0; v == V_OK && i < list.n && p->tried < settings.attempt_addresses; i++)
+    tell_trouble(p, stralloc_0(&why) ? why.s : status);
+  for (size_t i = 0; v == V_OK && i < list.n && p->tried < settings.attempt_addresses; i++) {
+    p->others = list.n - i - 1;
     try_host(p, list.host[i].name, list.host[i].preference, !list.is_implicit);
+  }
   free(why.s);
   return v == V_TEMP ? EXIT_TEMPFAIL : EXIT_UNAVAILABLE;
 }
@@ -317,7 +331,7 @@ static int read_address(struct nexthop *hop, const char *what)
 static int read_peer(struct probe *p, const char *what)
 {
   stralloc address = {0}, text = {0};
-  const char *why = "it is no DOMAIN and no HOST:PORT";
+  const char *why = "it is no DOMAIN and no HOST:PORT", *unused;
   int r = EXIT_OK;
 
   if (strlen(what) > HOP_HOST_MAX || strchr(what, '@'))
@@ -325,7 +339,7 @@ static int read_peer(struct probe *p, const char *what)
   if (read_address(&p->hop, what) == 0)
     return EXIT_OK;
   if (strchr(what, ':')) {
-    if (route_parse(what, strlen(what), "", 0, &p->hop, &why) != 0 || p->hop.kind != HOP_HOST)
+    if (route_parse(what, strlen(what), "", 0, &p->hop, &unused) != 0 || p->hop.kind != HOP_HOST)
       return complain(what, why, EXIT_USAGE);
     return EXIT_OK;
   }
@@ -379,6 +393,7 @@ static int run(struct probe *p, const char *what)
     json_object_set_new(p->json, "asked", json_bytes(what));
     json_object_set_new(p->json, "rule", json_bytes(p->rule.len ? p->rule.s : ""));
     json_object_set_new(p->json, "addresses", json_array());
+    json_object_set_new(p->json, "errors", json_array());
   } else if (p->rule.len)
     printf("%s: %s.\n", clean(what), p->rule.s);
   code = climb(p);

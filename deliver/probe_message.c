@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,7 +34,13 @@ static int open_queued(int queue_fd, const char *id, struct probe_message *m)
   if (store_find(queue_fd, id, &n) != 0 || (m->fd = store_open(queue_fd, &n, O_RDONLY)) < 0)
     return complain(id, errno == ENOENT ? "no such message is in the queue" : strerror(errno),
                     errno == EACCES ? EXIT_NOPERM : EXIT_DATA);
-  return envelope_read(m->fd, &m->e, &why) == 0 ? 0 : complain(id, why, EXIT_DATA);
+  if (envelope_read(m->fd, &m->e, &why) != 0)
+    return complain(id, why, EXIT_DATA);
+  m->recipient = calloc(m->e.nrcpt + 1, sizeof *m->recipient);
+  for (size_t i = 0; m->recipient && i < m->e.nrcpt; i++)
+    if (m->e.rcpt[i].status == RCPT_TODO)
+      m->recipient[m->n++].rcpt = &m->e.rcpt[i];
+  return m->recipient ? 0 : complain(id, strerror(errno), EXIT_OSERR);
 }
 
 /* ---- from a file: its line ends become CR LF, as sendmail(8) would have it */
@@ -91,13 +98,15 @@ static int open_file(const char *path, struct probe_message *m)
   if (r != 0)
     return complain(path, strerror(errno), EXIT_IOERR);
   m->e.body_len = w.c.size;
+  m->e.longest = w.c.longest;
+  m->e.sender = "";
   m->e.content = (w.c.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
                  (w.c.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
                  (w.c.has_dot_line ? CONTENT_DOT_LINE : 0U);
   return 0;
 }
 
-int probe_message_open(const struct instance *i, const char *what, struct probe_message *m)
+static int open_any(const struct instance *i, const char *what, struct probe_message *m)
 {
   int queue_fd, r;
 
@@ -111,22 +120,39 @@ int probe_message_open(const struct instance *i, const char *what, struct probe_
   return r;
 }
 
+static struct body body_of(const struct probe_message *m)
+{
+  return (struct body){.fd = m->fd, .at = m->e.body_at, .len = m->e.body_len};
+}
+
+int probe_message_open(const struct instance *i, const char *what, struct probe_message *m)
+{
+  int r = open_any(i, what, m);
+  struct body b = body_of(m);
+
+  if (r == 0)
+    body_eightbit(&b, &m->e, &m->eight);
+  return r;
+}
+
 /* ---- against a peer */
 
 void probe_message_fit(const struct probe_message *m, const struct session *s, struct probe_fits *f)
 {
-  int is_8bit = (m->e.content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY)) != 0;
-  int takes_8bit = (s->verbs & VERB_8BITMIME) != 0;
-  struct body b = {.fd = m->fd, .at = m->e.body_at, .len = m->e.body_len,
-                   .form = is_8bit && !takes_8bit ? FORM_7BIT : FORM_AS_IS};
+  struct eightbit_case c = s->attempt->eight;
+  struct body b = body_of(m);
 
+  c.is_offered = (s->verbs & VERB_8BITMIME) != 0;
+  c.has_others = s->attempt->others > 0;
+  b.form = eightbit_choose(&c);
   memset(f, 0, sizeof *f);
   if (body_size(&b, &f->bytes) != 0)
     f->bytes = m->e.body_len;
   f->limit = s->ehlo.size;
   f->size = f->limit && f->bytes > f->limit ? FIT_NO : FIT_YES;
-  if (is_8bit)
-    f->eightbit = takes_8bit ? FIT_YES : FIT_NO;
-  if (m->e.flags & ENVELOPE_SMTPUTF8)
+  f->content = eightbit_reason(&c);
+  if (c.has_8bit)
+    f->eightbit = b.form == FORM_AS_IS || b.form == FORM_SHORT_LINES ? FIT_YES : FIT_NO;
+  if (attempt_needs_utf8(s->attempt))
     f->utf8 = s->verbs & VERB_SMTPUTF8 ? FIT_YES : FIT_NO;
 }

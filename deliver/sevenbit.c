@@ -131,13 +131,15 @@ static struct measure measure(struct convert *cv, uint64_t from, uint64_t to)
 
 /* ---- deciding */
 
+/* where a multipart's delimiters stand in clear it is not encoded, whatever its label says
+ * (RFC 2045 6.4: it must not be) */
 static int is_composite(struct convert *cv, const struct entity *e, unsigned int depth)
 {
-  if (depth >= DEPTH_MAX || !mime_is_identity(e->mime.cte))
+  if (depth >= DEPTH_MAX)
     return 0;
   if (e->mime.kind == MIME_MULTIPART)
     return convert_delimiter(cv, &e->mime, e->body, e->to).kind == 1;
-  return e->mime.kind == MIME_MESSAGE;
+  return e->mime.kind == MIME_MESSAGE && mime_is_identity(e->mime.cte);
 }
 
 /* quoted-printable or base64, whichever is smaller; line ends of binary data are data */
@@ -153,6 +155,15 @@ static void relabel(const struct convert *cv, struct entity *e)
 {
   if ((e->mime.cte == CTE_8BIT || e->mime.cte == CTE_BINARY) && !cv->only_lines && !e->in_signed)
     e->cte = CTE_7BIT;
+}
+
+static void decide_composite(const struct convert *cv, struct entity *e, const struct measure *m)
+{
+  e->treatment = e->mime.kind == MIME_MULTIPART ? PARTS : MESSAGE;
+  relabel(cv, e);
+  /* a label that was false would have what is encoded now decoded twice */
+  if (!mime_is_identity(e->mime.cte) && m->needs)
+    e->cte = m->has_8bit && cv->only_lines ? CTE_8BIT : CTE_7BIT;
 }
 
 static void decide_leaf(const struct convert *cv, struct entity *e, const struct measure *m)
@@ -177,14 +188,14 @@ static void decide(struct convert *cv, struct entity *e, unsigned int depth)
 
   e->treatment = KEEP;
   e->in_signed |= e->mime.is_signed;
-  if (!composite || e->in_signed || (e->is_root && !e->mime.has_version))
+  if (!composite || e->in_signed || !mime_is_identity(e->mime.cte) ||
+      (e->is_root && !e->mime.has_version))
     m = measure(cv, e->body, e->to);
   if (e->in_signed && m.needs)
     e->in_signed = 0; /* it breaks anyway */
-  if (composite) {
-    e->treatment = e->mime.kind == MIME_MULTIPART ? PARTS : MESSAGE;
-    relabel(cv, e);
-  } else
+  if (composite)
+    decide_composite(cv, e, &m);
+  else
     decide_leaf(cv, e, &m);
   e->add_version = e->is_root && !e->mime.has_version && m.needs && e->treatment != KEEP;
 }

@@ -407,7 +407,8 @@ static void close_others(const int *keep, size_t n)
 /* the child's life. It never touches the event loop it inherited. */
 static _Noreturn void attempt(const struct attempt_given *g, pid_t parent)
 {
-  const int keep[] = {STDERR_FILENO, g->message, g->ask, g->report};
+  const int keep[] = {STDERR_FILENO, g->message, g->ask, g->report, peers_descriptor(g->peers),
+                      offers_descriptor(g->offers)};
 
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent)

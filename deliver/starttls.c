@@ -53,9 +53,22 @@ static int is_guarded(const struct session *s)
          ago < PROOF_APART && !(ago > 0 && s->attempt->given->tries > 0);
 }
 
+/* facts that switch STARTTLS off; past their time one message tries it again */
+static const enum peers_fact switches[] = {FACT_TLS_BROKEN, FACT_NO_STARTTLS, FACT_STARTTLS_4YZ};
+
 static int is_off_by_card(const struct session *s)
 {
-  return holds(s, FACT_TLS_BROKEN) || holds(s, FACT_NO_STARTTLS) || holds(s, FACT_STARTTLS_4YZ);
+  int yes = 0;
+
+  for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+    yes |= holds(s, switches[i]);
+  return yes;
+}
+
+static void try_again(struct session *s)
+{
+  for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+    client_card_says(s, switches[i]);
 }
 
 static int is_wanted(const struct session *s)
@@ -104,7 +117,6 @@ void starttls_retry(struct session *s)
   s->off &= ~(uint32_t)VERB_STARTTLS;
   s->is_tls_off_by_card = 0;
   s->facts &= ~(uint64_t)IF_TLS_CARD;
-  unlearn_all(s, "E28");
 }
 
 void starttls_offer(struct session *s)
@@ -114,8 +126,10 @@ void starttls_offer(struct session *s)
     return;
   if (s->is_tls_off_by_card)
     s->facts |= IF_TLS_CARD;
-  if (s->verbs & VERB_STARTTLS)
+  if (s->verbs & VERB_STARTTLS) {
     s->facts |= IF_TLS_OFFERED;
+    try_again(s);
+  }
 }
 
 /* ---- on the wire */
@@ -171,7 +185,8 @@ enum saw starttls_handshake(struct session *s)
   }
   if (saw != SAW_REPLY) {
     spoken_over(s->conn.spoken, saw);
-    spoken_note(s->conn.spoken, s->conn.why);
+    if (*s->conn.why)
+      spoken_note(s->conn.spoken, s->conn.why);
     return saw;
   }
   s->facts |= IF_TLS;

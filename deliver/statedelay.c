@@ -74,8 +74,14 @@ static int is_about_waiting(const char *s, size_t len)
   return 0;
 }
 
-/* whether the last word before `at` leads to a delay; signs between them do not count */
-static int is_led(const char *s, size_t at)
+static int is_word(const char *s, size_t len, const char *word)
+{
+  return strlen(word) == len && is_same(s, word, len);
+}
+
+/* the last word before `at`, at most LEADS bytes before it; signs between them do not count.
+ * Where it begins; its length is 0 when there is none */
+static size_t word_before(const char *s, size_t at, size_t *len)
 {
   size_t end = at, start;
 
@@ -83,8 +89,20 @@ static int is_led(const char *s, size_t at)
     end--;
   for (start = end; start > 0 && is_letter(s[start - 1]); start--)
     ;
+  *len = end - start;
+  return start;
+}
+
+/* whether the word before `at` leads to a delay; "timed out after" tells of one that is over */
+static int is_led(const char *s, size_t at)
+{
+  size_t len, start = word_before(s, at, &len), before_len, before = word_before(s, start, &before_len);
+
+  if (is_word(s + start, len, "after") &&
+      (is_word(s + before, before_len, "out") || is_word(s + before, before_len, "timeout")))
+    return 0;
   for (size_t i = 0; i < sizeof leads / sizeof *leads; i++)
-    if (strlen(leads[i]) == end - start && is_same(s + start, leads[i], end - start))
+    if (is_word(s + start, len, leads[i]))
       return 1;
   return 0;
 }
@@ -109,7 +127,7 @@ static uint32_t unit(const char *s, size_t len, size_t *at)
   for (end = from; end < len && is_letter(s[end]); end++)
     ;
   for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-    if (strlen(units[i].word) == end - from && is_same(s + from, units[i].word, end - from)) {
+    if (is_word(s + from, end - from, units[i].word)) {
       *at = end;
       return units[i].seconds;
     }

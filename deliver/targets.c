@@ -48,7 +48,7 @@ struct target *targets_next(const struct attempt *a, struct target *t, size_t n,
   struct target *any = NULL;
 
   for (size_t i = 0; i < n; i++) {
-    if (t[i].is_tried || t[i].later || t[i].is_avoided != is_avoided || t[i].preference >= worst)
+    if (t[i].is_tried || t[i].is_later || t[i].is_avoided != is_avoided || t[i].preference >= worst)
       continue;
     if (t[i].ip.family != a->dead_family)
       return &t[i];
@@ -64,7 +64,7 @@ size_t targets_others(const struct target *t, size_t n, unsigned int worst)
   size_t count = 0;
 
   for (size_t i = 0; i < n; i++)
-    count += !t[i].is_tried && !t[i].later && !t[i].is_avoided && t[i].preference < worst;
+    count += !t[i].is_tried && !t[i].is_later && !t[i].is_avoided && t[i].preference < worst;
   return count;
 }
 

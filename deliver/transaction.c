@@ -287,8 +287,10 @@ static void prove_dot(struct session *s)
 {
   static const struct ladder_row row = {.number = "D12"};
 
-  if (peers_holds(&s->card, FACT_DOT_HANG, s->attempt->now) && !peers_note(&s->card, FACT_PIX))
+  if (peers_holds(&s->card, FACT_DOT_HANG, s->attempt->now))
     client_learn(s, FACT_PIX, &row, (uint16_t)s->reply.code);
+  if (!(s->facts & IF_PIX))
+    client_unlearn(s, FACT_PIX, "D18"); /* past its time, and not needed any more */
   client_unlearn(s, FACT_DOT_HANG, "D18");
   client_unlearn(s, FACT_DOT_LOST, "D18");
   if (s->reply.code / 100 != 2)
@@ -309,7 +311,8 @@ static const struct ladder_row *send_body(struct transaction *t)
   if (how != BODY_SENT)
     return broken(t, how, errno);
   deadline = conn_clock() + settings.timeout_data_end;
-  while ((saw = conn_reply(&s->conn, &s->reply, deadline)) == SAW_GARBLED)
+  while (((saw = conn_reply(&s->conn, &s->reply, deadline)) == SAW_GARBLED || saw == SAW_FOREIGN) &&
+         conn_clock() < deadline)
     is_garbled = 1; /* D17: what is no reply is passed over */
   if (is_garbled && saw == SAW_REPLY)
     s->reply.garbage++;
@@ -431,14 +434,13 @@ static int prepare(struct transaction *t, struct session *s)
   return t->to && t->end ? 0 : -1;
 }
 
-/* whether other addresses may be tried first: returning takes another session, or as many
- * as it took to get here */
+/* whether other addresses may be tried first: returning takes another connection and session */
 static int has_others(const struct session *s)
 {
   const struct attempt *a = s->attempt;
 
   return a->others > 0 && a->addresses + a->later + 1 < settings.attempt_addresses &&
-         attempt_has_sessions(a, s->connections);
+         s->connections < settings.attempt_connections && attempt_has_sessions(a, 1);
 }
 
 static void choose_form(struct transaction *t)

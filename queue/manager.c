@@ -173,7 +173,8 @@ static int is_queued(const char *id)
   return store_is_id(id, strlen(id)) && waiting_find(id) != WAITING_NONE;
 }
 
-/* all of them within an eighth of the time they are kept, an hour at most */
+/* all of them within an eighth of the time they are kept, an hour at most. Where the disk has no
+ * room for new ones, the older go early. */
 static void sweep(struct loop_timer *t)
 {
   uint64_t keep = settings.transcript_keep, round = keep / 8 < HOUR_MS ? keep / 8 : HOUR_MS;
@@ -181,6 +182,8 @@ static void sweep(struct loop_timer *t)
 
   if (steady < wall) /* the clock was set forward: nothing is as old as it looks */
     wall = steady;
+  if (!transcript_has_room(queue_fd))
+    keep /= 8;
   transcript_sweep(queue_fd, wall > keep / 1000 ? wall - keep / 1000 : 0, is_queued);
   loop_timer_in(t, (round > 1000 ? round : 1000) / TRANSCRIPT_DIRS);
 }

@@ -12,7 +12,7 @@ struct showing {
   const struct inspect_view *v;
   unsigned int wanted; /* 0: all */
   int is_wanted;
-  size_t shown;
+  size_t seen, shown;
   json_t *attempts, *lines; /* NULL: as text */
 };
 
@@ -20,6 +20,7 @@ static int show_attempt(void *arg, const struct dialogue_attempt *a)
 {
   struct showing *s = arg;
 
+  s->seen++;
   s->is_wanted = s->wanted == 0 || s->wanted == a->number;
   if (!s->is_wanted)
     return 0;
@@ -59,7 +60,10 @@ int show_transcript(const struct inspect_view *v, int json, const char *id, unsi
   transcript_each(v->queue_fd, id, &r);
   if (s.shown == 0) {
     json_decref(s.attempts);
-    inspect_say(v, 1, "heloise: no transcript of %s is kept\n", sight_clean(id));
+    if (s.seen)
+      inspect_say(v, 1, "heloise: of attempt %u of %s no transcript is kept\n", attempt, sight_clean(id));
+    else
+      inspect_say(v, 1, "heloise: no transcript of %s is kept\n", sight_clean(id));
     return EXIT_DATA;
   }
   if (json)

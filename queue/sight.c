@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "common/verdict.h"
+#include "queue/transcript.h"
 
 /* ---- small text */
 
@@ -211,6 +212,32 @@ int sight_print(const struct inspect_view *v, json_t *o)
   return r;
 }
 
+static int stop_at_attempt(void *arg, const struct dialogue_attempt *a)
+{
+  (void)arg;
+  (void)a;
+  return 1;
+}
+
+static int stop_at_line(void *arg, const struct dialogue_line *l)
+{
+  (void)arg;
+  (void)l;
+  return 1;
+}
+
+/* of one that is done the transcript may still be there */
+static void say_absent(const struct inspect_view *v, const char *id)
+{
+  const struct dialogue_reader r = {stop_at_attempt, stop_at_line, NULL};
+
+  if (transcript_each(v->queue_fd, id, &r) > 0)
+    inspect_say(v, 1, "heloise: message %s has left the queue; `heloise queue show %s --transcript` "
+                      "tells what was said in its attempts\n", id, id);
+  else
+    inspect_say(v, 1, "heloise: no message %s is in the queue\n", sight_clean(id));
+}
+
 /* finds and opens the message; 0, or the exit code */
 int sight_look(const struct inspect_view *v, const char *id, struct inspect_message *m,
                 struct sight *s)
@@ -218,7 +245,7 @@ int sight_look(const struct inspect_view *v, const char *id, struct inspect_mess
   const char *why;
 
   if (v->find(id, m) != 0) {
-    inspect_say(v, 1, "heloise: no message %s is in the queue\n", sight_clean(id));
+    say_absent(v, id);
     return EXIT_DATA;
   }
   if (sight_open(s, v, m, &why) != 0) {

@@ -91,8 +91,8 @@ static const struct {
   {"tls-broken", "goes without TLS, when it may, to"},
   {"ehlo-hang", "says HELO on a second connection, if EHLO is left unanswered again, to"},
   {"ehlo-4yz", "says HELO as well, if EHLO is put off again, to"},
-  {"down", "tries others first, before"},
-  {"not-smtp", "tries others first, before"},
+  {"down", "tries other addresses, if there are any, before"},
+  {"not-smtp", "tries other addresses, if there are any, before"},
   {"rcptmax", "sends to fewer recipients at once at"},
 };
 
@@ -164,12 +164,21 @@ static const char *help_of(const char *fact)
   return fact;
 }
 
-/* evidence is "E9", or "E7 550" with the reply's code, or "E7 550 Huh?" with its text; the code
- * is 0 when no reply taught it */
+/* the reply in evidence of the form "ROW", "ROW CODE" or "ROW CODE TEXT" (peers_news_read()),
+ * whose code is 0 and whose text is no reply's when an event taught it; "" then */
+static const char *reply_of(const char *evidence)
+{
+  const char *code = strchr(evidence, ' '), *text = code ? strchr(code + 1, ' ') : NULL;
+
+  if (text && text[1] >= '1' && text[1] <= '9')
+    return text + 1;
+  return code && !text && code[1] >= '1' && code[1] <= '9' ? code + 1 : "";
+}
+
 static void put_cause(char *out, size_t room, const char *evidence)
 {
   size_t n = strcspn(evidence, " ");
-  const char *reply = evidence[n] ? evidence + n + 1 : "", *cause = NULL;
+  const char *reply = reply_of(evidence), *cause = NULL;
   char row[16];
 
   snprintf(row, sizeof row, " %.*s ", (int)(n < 10 ? n : 10), evidence);
@@ -178,10 +187,8 @@ static void put_cause(char *out, size_t room, const char *evidence)
       cause = causes[i].cause;
   if (!cause)
     snprintf(out, room, "this was seen there: row%sof the ladder", row);
-  else if (reply[0] >= '1' && reply[0] <= '9')
-    snprintf(out, room, "%s (%.100s)", cause, reply);
   else
-    snprintf(out, room, "%s", cause);
+    snprintf(out, room, *reply ? "%s (%.100s)" : "%s", cause, reply);
 }
 
 static const char *time_text(uint64_t epoch)
@@ -355,13 +362,13 @@ static int tell_plan(const struct story *s, size_t i, const struct story_teller 
   return t->say(t->arg, 0, text);
 }
 
-int story_plans(const struct story *s, uint64_t now, const struct story_teller *t)
+int story_plans(const struct story *s, uint64_t next, const struct story_teller *t)
 {
   int n = 0;
 
   for (size_t i = 0; i < s->n; i++) {
     const struct story_line *l = s->line[i];
-    if (l->kind != 'l' || strcmp(l->field[0], HISTORY_UNLEARNED) == 0 || until_of(l) <= now ||
+    if (l->kind != 'l' || strcmp(l->field[0], HISTORY_UNLEARNED) == 0 || until_of(l) <= next ||
         !plan_of(l->field[2]) || is_outdated(s, i))
       continue;
     if (tell_plan(s, i, t) != 0)
@@ -373,11 +380,26 @@ int story_plans(const struct story *s, uint64_t now, const struct story_teller *
 
 /* ---- JSON */
 
+/* as `heloise peers list --json` has it */
+static void set_evidence(json_t *o, const char *evidence)
+{
+  size_t row = strcspn(evidence, " "), end;
+  const char *code = evidence[row] ? evidence + row + 1 : "";
+  uint64_t n = 0;
+
+  end = strcspn(code, " ");
+  if (units_number(code, end, &n) != 0 || n > 999)
+    n = 0;
+  json_object_set_new(o, "row", json_stringn(evidence, row));
+  json_object_set_new(o, "code", n ? json_integer((json_int_t)n) : json_null());
+  json_object_set_new(o, "evidence", json_bytes(code[end] ? code + end + 1 : ""));
+}
+
 json_t *story_json(const struct story *s)
 {
   static const char *const names[3][FIELDS + 1] = {
     {"s", "host", "address", "rung", "event", "reply"},
-    {"l", "memory", "peer", "fact", "until", "evidence"},
+    {"l", "memory", "peer", "fact", "until", NULL},
     {"o", "recipient", "verdict", "status", "host", "reply"}};
   json_t *list = json_array();
 
@@ -387,9 +409,11 @@ json_t *story_json(const struct story *s)
     json_object_set_new(o, "time", json_time(l->time));
     json_object_set_new(o, "attempt", json_integer(l->attempt));
     for (size_t k = 0; k < 3; k++)
-      for (size_t f = 0; names[k][0][0] == l->kind && f < FIELDS; f++)
+      for (size_t f = 0; names[k][0][0] == l->kind && f < FIELDS && names[k][f + 1]; f++)
         json_object_set_new(o, names[k][f + 1],
                             k == 1 && f == 3 ? json_time(until_of(l)) : json_bytes(l->field[f]));
+    if (l->kind == 'l')
+      set_evidence(o, l->field[4]);
     json_array_append_new(list, o);
   }
   return list;

@@ -35,9 +35,9 @@ struct story_teller {
 };
 /* tells what was tried: 0, or -1 */
 int story_tell(const struct story *s, const struct story_teller *t);
-/* tells what the next attempt does in another way than usual, and why: sentences of depth 0.
- * How many, or -1 */
-int story_plans(const struct story *s, uint64_t now, const struct story_teller *t);
+/* tells what the next attempt, at the time `next`, does in another way than usual, and why:
+ * sentences of depth 0. How many, or -1 */
+int story_plans(const struct story *s, uint64_t next, const struct story_teller *t);
 /* the lines as JSON objects in an array */
 json_t *story_json(const struct story *s);
 

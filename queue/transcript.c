@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +21,8 @@
 #define HOUR 3600
 
 static int shared = -1; /* the shared file that is written to */
-static uint64_t shared_since, shared_size;
+static uint64_t shared_since;
+static off_t shared_size;
 
 static int make_dir(int queue_fd, const char *path)
 {
@@ -50,6 +50,13 @@ static void own_path(char out[PATH], const char *id)
 
 /* ---- writing */
 
+int transcript_has_room(int queue_fd)
+{
+  uint64_t room = store_free(queue_fd);
+
+  return room > settings.queue_min_free && room - settings.queue_min_free > TRANSCRIPT_ROOM;
+}
+
 /* makes room: the newest records stay, at most half of what may be there. The new end, or -1 */
 static off_t forget_older(int fd, off_t size)
 {
@@ -71,6 +78,16 @@ static off_t forget_older(int fd, off_t size)
   return end;
 }
 
+/* a kill may have left half a line: what follows begins on one of its own. The end, or -1 */
+static off_t end_line(int fd, off_t end)
+{
+  char last = '\n';
+
+  if (end > 0 && (pread(fd, &last, 1, end - 1) != 1 || (last != '\n' && pwrite(fd, "\n", 1, end) != 1)))
+    return -1;
+  return last == '\n' ? end : end + 1;
+}
+
 void transcript_keep(int queue_fd, const char *id, const stralloc *record)
 {
   char path[PATH];
@@ -78,6 +95,8 @@ void transcript_keep(int queue_fd, const char *id, const stralloc *record)
   off_t end = -1;
   int fd;
 
+  if (!transcript_has_room(queue_fd))
+    return;
   own_path(path, id);
   fd = openat(queue_fd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   if (fd < 0)
@@ -86,6 +105,7 @@ void transcript_keep(int queue_fd, const char *id, const stralloc *record)
     end = st.st_size;
   if (end > 0 && end + (off_t)record->len > TRANSCRIPT_OWN_MAX)
     end = end > TRANSCRIPT_OWN_MAX / 2 ? forget_older(fd, end) : end;
+  end = end_line(fd, end);
   if (end >= 0 && pwrite(fd, record->s, record->len, end) != (ssize_t)record->len &&
       ftruncate(fd, end) != 0)
     unlinkat(queue_fd, path, 0);
@@ -108,18 +128,31 @@ static void open_shared(int queue_fd, uint64_t now)
   if (shared >= 0)
     close(shared);
   snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
-  shared = openat(queue_fd, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  shared = openat(queue_fd, path,
+                  O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   shared_since = now;
-  shared_size = shared >= 0 && fstat(shared, &st) == 0 ? (uint64_t)st.st_size : 0;
+  if (shared < 0)
+    return;
+  shared_size = fstat(shared, &st) == 0 && S_ISREG(st.st_mode) ? end_line(shared, st.st_size) : -1;
+  if (shared_size >= 0)
+    return;
+  close(shared);
+  shared = -1;
 }
 
 void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
 {
+  if (!transcript_has_room(queue_fd))
+    return;
   if (shared < 0 || now < shared_since || now >= shared_since + shared_span() ||
       (shared_size >= TRANSCRIPT_ALL_MAX && now > shared_since))
     open_shared(queue_fd, now);
-  if (shared >= 0 && write(shared, record->s, record->len) == (ssize_t)record->len)
-    shared_size += record->len;
+  if (shared < 0)
+    return;
+  if (write(shared, record->s, record->len) == (ssize_t)record->len)
+    shared_size += (off_t)record->len;
+  else if (ftruncate(shared, shared_size) != 0) /* no half a record before the next one */
+    shared_since = 0;
 }
 
 void transcript_left(int queue_fd, const char *id)
@@ -223,21 +256,23 @@ static int read_shared(const char *s, size_t len, const char *id, const struct d
   return stop;
 }
 
+/* it is copied, not mapped: the manager may make it shorter meanwhile */
 static int read_file(int queue_fd, const char *path, const char *id, const struct dialogue_reader *r)
 {
   int fd = openat(queue_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), stop = 0;
   struct stat st;
-  void *map;
+  char *text = NULL;
+  ssize_t n = 0;
 
   if (fd < 0)
     return 0;
-  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-    map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map != MAP_FAILED) {
-      stop = read_shared(map, (size_t)st.st_size, id, r);
-      munmap(map, (size_t)st.st_size);
-    }
-  }
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+    text = malloc((size_t)st.st_size); /* bound: TRANSCRIPT_ALL_MAX and what came within its second */
+  if (text)
+    n = pread(fd, text, (size_t)st.st_size, 0);
+  if (n > 0)
+    stop = read_shared(text, (size_t)n, id, r);
+  free(text);
   close(fd);
   return stop;
 }

@@ -16,11 +16,16 @@
 
 #include "queue/dialogue.h"
 
+#define TRANSCRIPT_ROOM (128 * 1024 * 1024) /* on the disk that is left to mail, besides queue-min-free */
 #define TRANSCRIPT_OWN_MAX (1024 * 1024)    /* of one message; the oldest attempts go first */
 #define TRANSCRIPT_ALL_MAX (64 * 1024 * 1024) /* of one shared file */
 
 /* makes the directories that are missing. 0, or -1 with errno */
 int transcript_make(int queue_fd);
+
+/* whether the disk has room for transcripts; without, none are kept, long before it is so full
+ * that new messages are refused: peers say as much as they like, and it costs them nothing */
+int transcript_has_room(int queue_fd);
 
 /* appends a record of a message that is still queued, or was tried before */
 void transcript_keep(int queue_fd, const char *id, const stralloc *record);

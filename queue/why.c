@@ -14,10 +14,10 @@
 #include "queue/sight.h"
 #include "queue/story.h"
 
-/* what is to come for a recipient */
+/* what is to come for a recipient; times are 0 when nothing is to come */
 struct future {
-  uint64_t next;     /* epoch; 0: not by itself, or now */
-  uint64_t warn;     /* when the sender is to hear of the delay; 0: never, or that was before */
+  uint64_t next;     /* epoch; 0 also: now */
+  uint64_t warn;     /* when the sender is to hear of the delay; 0 also: that was before */
   uint64_t end;      /* when it goes back */
   char text[1600];   /* all of it in sentences */
 };
@@ -25,6 +25,11 @@ struct future {
 static int is_open(const struct envelope_rcpt *r)
 {
   return r->status == RCPT_TODO || r->status == RCPT_FAILED;
+}
+
+static int is_held(const struct sight *s, const struct envelope_rcpt *r)
+{
+  return s->m->due == UINT32_MAX || r->next == UINT32_MAX;
 }
 
 /* RFC 3461 4.1: without NOTIFY a warning may be sent, with it only when it says DELAY */
@@ -67,18 +72,37 @@ static void add_destination(const struct sight *s, const char *nexthop, struct f
     add(f, sight_clean(text), "", "");
 }
 
+/* the last attempt is at the end of its life, or when something runs again after that */
+static int is_last(const struct future *f)
+{
+  return f->next >= f->end || sight_now() >= f->end;
+}
+
+static void add_return(const struct sight *s, struct future *f)
+{
+  char text[120] = "That is the last attempt: if it fails, the message";
+
+  if (!is_last(f))
+    snprintf(text, sizeof text, "If it is still here at %s, it", sight_time(f->end));
+  add(f, text, " goes back to ", *s->e.sender ? "its sender." : "the postmaster.");
+}
+
 static void foresee(const struct sight *s, size_t i, const char *nexthop, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
 
   f->text[0] = 0;
   times_of(s, i, f);
+  if (s->m->is_active)
+    f->next = 0;
+  if (r->status != RCPT_TODO || is_held(s, r))
+    f->next = f->warn = f->end = 0;
   if (r->status != RCPT_TODO) {
     add(f, r->status == RCPT_FAILED ? "A failure report to the sender is being made."
                                     : "Nothing is left to do for it.", "", "");
     return;
   }
-  if (s->m->due == UINT32_MAX || r->next == UINT32_MAX) {
+  if (is_held(s, r)) {
     add(f, "Table routes holds it: change the route, `heloise reload`, then `heloise queue retry ",
         s->e.id, "`.");
     return;
@@ -92,8 +116,15 @@ static void foresee(const struct sight *s, size_t i, const char *nexthop, struct
   add_destination(s, nexthop, f);
   if (f->warn)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
-  add(f, "If it is still here at ", sight_time(f->end),
-      *s->e.sender ? ", it goes back to its sender." : ", it goes back to the postmaster.");
+  add_return(s, f);
+}
+
+/* when the next attempt is: what is known of a peer until then tells nothing about it */
+static uint64_t next_attempt(const struct sight *s)
+{
+  uint64_t now = sight_now();
+
+  return s->m->is_active || s->m->due == UINT32_MAX || s->m->due < now ? now : s->m->due;
 }
 
 /* ---- words */
@@ -144,7 +175,7 @@ static void tell_all(struct sight *s, const struct story *story)
       tell_rcpt(s, i);
   inspect_say(v, 0, "\nWhat was tried:\n%s", story->n ? "" : "  Nothing yet.\n");
   story_tell(story, &t);
-  story_plans(story, sight_now(), &t);
+  story_plans(story, next_attempt(s), &t);
 }
 
 /* ---- JSON */
@@ -153,6 +184,11 @@ static int append(void *arg, int depth, const char *sentence)
 {
   (void)depth;
   return json_array_append_new(arg, json_bytes(sentence));
+}
+
+static json_t *time_json(uint64_t t)
+{
+  return t ? json_time(t) : json_null();
 }
 
 static json_t *rcpt_json(const struct sight *s, size_t i)
@@ -169,8 +205,9 @@ static json_t *rcpt_json(const struct sight *s, size_t i)
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));
   json_object_set_new(r, "rule", json_bytes(rule.s));
-  json_object_set_new(r, "warning", f.warn ? json_time(f.warn) : json_null());
-  json_object_set_new(r, "expires", json_time(f.end));
+  json_object_set_new(r, "next", time_json(f.next));
+  json_object_set_new(r, "warning", time_json(f.warn));
+  json_object_set_new(r, "expires", time_json(f.end));
   json_object_set_new(r, "what_next", json_bytes(f.text));
   return r;
 }
@@ -181,8 +218,9 @@ static json_t *all_json(struct sight *s, const struct story *story)
   const struct story_teller t = {.e = &s->e, .say = append, .arg = plans};
 
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    json_array_append_new(list, rcpt_json(s, i));
-  story_plans(story, sight_now(), &t);
+    if (is_open(&s->e.rcpt[i]))
+      json_array_append_new(list, rcpt_json(s, i));
+  story_plans(story, next_attempt(s), &t);
   json_object_set_new(o, "why", list);
   json_object_set_new(o, "history", story_json(story));
   json_object_set_new(o, "plans", plans);

@@ -4,17 +4,19 @@ import os
 import subprocess
 import time
 
-from harness import Client, IS_ROOT, Instance, Skip, check, letter, main, test, wait_for
+from harness import Client, IS_ROOT, Instance, Skip, check, equal, letter, main, test, wait_for
+from sink import Sink
 
 
 class Small:
-    """An instance whose queue lies on a tmpfs of a few megabytes."""
+    """An instance one directory of which lies on a tmpfs of a few megabytes."""
 
-    def __init__(self, megabytes=4):
+    def __init__(self, megabytes=4, where="queue", **tables):
         if not IS_ROOT:
             raise Skip("only root can mount a small file system")
-        self.i = Instance(settings={"queue-min-free": "0"}, tables={"mailboxes": ["alice alice/"]}, is_shared=True)
-        self.queue = self.i.dir + "/queue"
+        tables["mailboxes"] = ["alice alice/"]
+        self.i = Instance(settings={"queue-min-free": "0"}, tables=tables, is_shared=True)
+        self.queue = self.i.dir + "/" + where
         self.saved = self.i.top + "/saved"
         subprocess.run(["cp", "-a", self.queue, self.saved], check=True)
         st = os.stat(self.queue)
@@ -118,6 +120,23 @@ def sendmail_full():
         i.start()
         time.sleep(1.5)
         check(not any(b"Subject: dropped" in m for m in i.mail("alice")), "half a message was delivered")
+
+
+@test("a full disk where peer memory lies: what is learned is lost, mail goes out; cut short: the same")
+def memory_full():
+    sink = Sink([("EHLO .*", "502 what?")])
+    with Small(where="state", access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route]) as small:
+        i = small.i
+        small.fill()
+        for _ in range(2):
+            i.wait_event("delivered", id=i.send("", "x@peer.example"))
+        for name in "peers", "offers":
+            os.truncate(small.queue + "/" + name, 0)
+        small.fill()
+        for _ in range(2):
+            i.wait_event("delivered", id=i.send("", "x@peer.example"))
+        equal(len(sink.messages), 4)
+        equal(i.find_events("attempt_died") + i.find_events("died"), [])
 
 
 if __name__ == "__main__":

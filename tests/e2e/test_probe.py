@@ -72,6 +72,10 @@ def domain():
     equal(commands(sink), ["EHLO", "QUIT"] * 3)
     r = i.cli("probe", "no-such.example")
     check(r.returncode == 69 and "does not exist" in r.error, r.returncode, r.error)
+    r = i.cli("probe", "no-such.example", "--json")
+    check(r.returncode == 69 and "does not exist" in json.loads(r.text)["errors"][0], r.text)
+    r = i.cli("probe", "host.example:0")
+    check(r.returncode == 64 and "no DOMAIN and no HOST:PORT" in r.error, r.error)
     dns.fail("broken.example", "SERVFAIL")
     equal(i.cli("probe", "broken.example").returncode, 75)
 
@@ -84,7 +88,7 @@ def message():
     with open(path, "wb") as f:
         f.write(letter(body="gr\xfc\xdfe\n" + "x" * 70 + "\n").encode("latin-1"))
     os.chmod(path, 0o644)
-    contains(i.cli("probe", place(big), "--message", path, ok=True).text, "it fits", "converted to 7 bits")
+    contains(i.cli("probe", place(big), "--message", path, ok=True).text, "it fits", "no 8BITMIME here: converted to 7 bits")
     contains(i.cli("probe", place(Sink()), "--message", path, ok=True).text, "goes as it is")
     with open(path, "ab") as f:
         f.write((b"y" * 70 + b"\n") * 1000)

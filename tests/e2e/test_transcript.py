@@ -43,6 +43,10 @@ def delivered():
     check(m and int(m.group(1)) > 100, text)
     times = [float(t) for t in re.findall(r"(?m)^ *(\d+\.\d{3}) [SC*] ", text)]
     check(times and times == sorted(times), times)
+    for verb in ("show", "why"):
+        r = i.cli("queue", verb, number)
+        equal(r.returncode, 65)
+        contains(r.error, "has left the queue", "--transcript")
     i.stop()
     equal(transcript(i, number), text, "with the daemon down")
 
@@ -68,7 +72,7 @@ def attempts():
     check(all(isinstance(line["ms"], int) and line["text"] for line in lines), lines)
     contains(transcript(i, number, "3"), "refused")
     r = i.cli("queue", "show", number, "--transcript", "99")
-    check(r.returncode == 65 and "no transcript" in r.error, r.error)
+    check(r.returncode == 65 and "of attempt 99" in r.error, r.error)
 
 
 @test("hostile bytes, long lines and long replies are escaped and cut")

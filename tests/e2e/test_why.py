@@ -3,7 +3,7 @@
 import json
 import re
 
-from harness import Instance, check, contains, equal, letter, main, test
+from harness import Instance, check, contains, equal, free_port, letter, main, new_address, test
 from sink import Sink
 
 
@@ -43,7 +43,7 @@ def plans():
     check(any("HELO instead of EHLO" in p for p in told["plans"]), told["plans"])
     check(any(h.get("fact") == "helo-only" and h["memory"] == "learned" for h in told["history"]), told["history"])
     (r,) = told["why"]
-    for key in ("nexthop", "rule", "warning", "expires", "what_next"):
+    for key in ("nexthop", "rule", "next", "warning", "expires", "what_next"):
         check(r[key], key, r)
 
 
@@ -54,6 +54,32 @@ def known():
     i.start()
     text = why(i, deferred(i))
     contains(text, "known of %s" % sink.address, "The next attempt says HELO instead of EHLO", "because earlier")
+
+
+@test("what is known of a peer only until an earlier time is no plan for the next attempt")
+def outdated():
+    address = new_address()
+    i = Instance(tables={"routes": ["peer.example [%s]:%d" % (address, free_port(address))],
+                         "retry": ["peer.example every 1h life 1d"], "access": ["client:127.0.0.0/8 relay"]})
+    number = deferred(i.start())
+    text = why(i, number)
+    contains(text, "remembered about", "(down)")
+    check("The next attempt" not in text, text)
+
+
+@test("the last attempt is told as such; of what is held nothing is foretold")
+def last():
+    i, _ = with_sink([("RCPT", "450 4.2.1 not now")], retry="every 1h life 1m")
+    i.table("routes", "held.example hold")
+    i.cli("reload", ok=True)
+    number = i.send("alice@heloise.example", ["bob@peer.example", "bob@held.example"], letter("why"))
+    i.wait_event("deferred", id=number)
+    i.stop()
+    contains(why(i, number), "That is the last attempt: if it fails, the message goes back to its sender",
+             "Table routes holds it")
+    tried, held = json.loads(why(i, number, "--json"))["why"]
+    equal(tried["next"], tried["expires"])
+    equal([held[k] for k in ("next", "warning", "expires")], [None] * 3)
 
 
 @test("no warning is promised to a sender who wants none, nor for a schedule without one")

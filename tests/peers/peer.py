@@ -49,7 +49,7 @@ STEPS = {"send": (0, None), "raw": (0, True), "drip": (1, True), "delay": (1, Fa
          "starttls": (0, None), "swallow": (0, False), "farewell": (0, False)}
 HEADERS = {"title", "ladder", "via", "sender", "retry", "host", "recipients", "peers", "settings"}
 EXPECTED = {"outcome", "sessions", "seen", "unseen", "reply", "memory", "body", "bounce", "within",
-            "step", "evidence"}
+            "step", "evidence", "age"}
 
 
 class Message:

@@ -8,12 +8,15 @@ a domain and addresses of its own; several run at once. The clocks are short, th
 instance is as it comes."""
 
 import concurrent.futures
+import ctypes
 import email
 import email.policy
 import glob
 import json
 import os
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -52,6 +55,26 @@ def content(kind):
     if kind == "big":
         return crlf(letter("big", "".join("%06d %s\n" % (n, "x" * 60) for n in range(4500))))
     return crlf(letter("plain", "Hello there.\n"))
+
+
+def grow_older(path, address, port, seconds):
+    """Puts what the file of peer memory holds about a peer into the past (deliver/peers.c)."""
+    xxhash = ctypes.CDLL("libxxhash.so.0")
+    xxhash.XXH3_64bits.restype = ctypes.c_uint64
+    ip = socket.inet_aton(address).ljust(16, b"\0")
+    with open(path, "r+b", buffering=0) as f:
+        cards = f.read(128 + 131072 * 128)
+        at = cards.find(ip + struct.pack("=BBH", 4, 0, port))
+        check(at > 0 and at % 128 == 0, "nothing is remembered about", address)
+        card = bytearray(cards[at:at + 128])
+        for note in range(32, 128, 16):
+            last, until = struct.unpack_from("=II", card, note + 4)
+            if card[note]:
+                struct.pack_into("=II", card, note + 4, last - seconds, until - seconds)
+        struct.pack_into("=I", card, 28, 0)
+        struct.pack_into("=I", card, 28, xxhash.XXH3_64bits(bytes(card), 128) & 0xffffffff)
+        f.seek(at)
+        f.write(card)
 
 
 class Run:
@@ -112,6 +135,10 @@ class Run:
 
     def play_message(self, instance, lock, message):
         sent = content(message.kind)
+        for word, rest in message.expected:
+            if word == "age":
+                unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}[rest[-1]]
+                grow_older(instance.dir + "/state/peers", *self.places["a"], int(rest[:-1]) * unit)
         before = len(self.peer.sessions)
         to = ["%s@%s" % (r, self.domain) for r in self.scenario.recipients]
         began = time.monotonic()
@@ -149,6 +176,8 @@ class Run:
                 self.check_body(rest, sent, [m for s in sessions for m in s.messages][-1])
             elif word == "bounce":
                 bounce = rest
+            elif word == "age":
+                pass
             elif word == "step":
                 with lock:
                     steps = ["%s %s" % (e[1]["rung"], e[1]["event"])

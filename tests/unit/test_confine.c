@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -119,6 +120,14 @@ static int do_setuid(void)
   return setuid(getuid());
 }
 
+/* of a file it was given */
+static int do_fchmod(void)
+{
+  int fd = memfd_create("mine", 0);
+
+  return fd < 0 ? -1 : fchmod(fd, 0600);
+}
+
 static const struct {
   const char *program;
   int (*act)(void);
@@ -138,6 +147,7 @@ static const struct {
   {"resolve", do_thread, 1, 0}, {"attempt", do_inet, 1, 0}, {"attempt", do_inet6, 1, 0},
   {"attempt", do_unix, 0, 1},  {"attempt", do_packet, 0, 1}, {"attempt", do_open, 0, 0},
   {"attempt", do_fork, 0, 1},  {"attempt", do_listen, 0, 1}, {"attempt", do_kill, 0, 1},
+  {"attempt", do_fchmod, 0, 1}, {"smtpd", do_fchmod, 0, 1},  {"intake", do_fchmod, 1, 0},
 };
 
 static int confine(const char *program)

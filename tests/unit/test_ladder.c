@@ -24,6 +24,7 @@ static const struct {
   {RUNG_CONNECT, SAW_REFUSED, 0, 0, "A1", DO_NEXT, FINAL_DEFER},
   {RUNG_CONNECT, SAW_NO_ANSWER, 0, 0, "A2", DO_NEXT, FINAL_DEFER},
   {RUNG_CONNECT, SAW_UNREACHABLE, 0, 0, "A3", DO_NEXT, FINAL_DEFER},
+  {RUNG_CONNECT, SAW_RESET, 0, 0, "A4", DO_NEXT, FINAL_DEFER},
   {RUNG_CONNECT, SAW_LOCAL, 0, 0, "A8", DO_STOP, FINAL_DEFER},
   {RUNG_BANNER, SAW_RESET, 0, 0, "A4", DO_NEXT, FINAL_DEFER},
   {RUNG_BANNER, SAW_CLOSE, 0, 0, "A5", DO_NEXT, FINAL_DEFER},
@@ -151,6 +152,10 @@ static const struct {
   {RUNG_BODY, SAW_CLOSE, 0, 0, "D10", DO_NEXT, FINAL_DEFER},
   {RUNG_DOT, SAW_SILENCE, 0, IF_PIX, "D12", DO_LOST, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 503, IF_CARD, "H12", DO_FRESH_EHLO, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 503, IF_HELO, "H12", DO_NEXT, FINAL_DEFER},
+  {RUNG_MAIL, SAW_REPLY, 530, IF_HELO, "H12", DO_NEXT, FINAL_DEFER},
+  {RUNG_RCPT, SAW_REPLY, 550, IF_CARD | IF_ACCEPTED, "D5", DO_RECIPIENT, FINAL_DEFER},
+  {RUNG_RSET, SAW_CLOSE, 0, IF_TLS, "T12", DO_NEXT, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 450, 0, "D1", DO_NEXT, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 550, IF_BODY | IF_SIZE | IF_DSN, "D2", DO_SENDER, FINAL_DEFER},
   {RUNG_MAIL, SAW_REPLY, 501, 0, "D2", DO_SENDER, FINAL_DEFER},
@@ -234,6 +239,31 @@ static void test_never_bounces(void **state)
   }
 }
 
+/* where the card chose how we speak, a refusal is no verdict yet: LADDER.md 8 rule 7 */
+static void test_cards_never_bounce(void **state)
+{
+  static const unsigned int codes[] = {500, 501, 502, 503, 504, 550, 552, 553, 554, 555, 556};
+  static const struct {
+    enum ladder_rung rung;
+    uint64_t facts;
+  } led[] = {
+    {RUNG_FIRST, IF_CARD},     {RUNG_RSET, IF_CARD},      {RUNG_NAME, IF_CARD | IF_LITERAL},
+    {RUNG_MAIL, IF_CARD | IF_HELO}, {RUNG_RCPT, IF_CARD | IF_HELO},
+    {RUNG_FIRST, IF_CARD_NAME | IF_LITERAL}, {RUNG_RSET, IF_CARD_NAME | IF_LITERAL},
+    {RUNG_HELO, IF_CARD_NAME | IF_LITERAL}, {RUNG_FRESH, IF_CARD_NAME | IF_LITERAL},
+    {RUNG_TLS_EHLO, IF_CARD_NAME | IF_LITERAL}, {RUNG_MAIL, IF_CARD_NAME | IF_LITERAL},
+    {RUNG_RCPT, IF_CARD_NAME | IF_LITERAL}, {RUNG_MAIL, IF_TLS_CARD}, {RUNG_RCPT, IF_TLS_CARD},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof led / sizeof *led; i++)
+    for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
+      const struct ladder_row *r = ladder_find(led[i].rung, SAW_REPLY, codes[c], led[i].facts);
+      if (r->then != DO_FRESH_EHLO && r->then != DO_FRESH_TLS && r->then != DO_RSET)
+        fail_msg("rung %d code %u: row %s", led[i].rung, codes[c], r->number);
+    }
+}
+
 /* where nothing may go in clear, no row leads to HELO, to clear text or to the mail without TLS */
 static void test_need_is_kept(void **state)
 {
@@ -290,6 +320,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_complete),
                                      cmocka_unit_test(test_never_bounces),
+                                     cmocka_unit_test(test_cards_never_bounce),
                                      cmocka_unit_test(test_need_is_kept), cmocka_unit_test(test_words)};
 
   return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);

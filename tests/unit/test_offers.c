@@ -183,6 +183,25 @@ static void test_spoilt(void **state)
   assert_true(found.now.rung <= OFFERS_HELO && found.now.verbs < 1U << VERB_COUNT);
 }
 
+/* somebody cuts the file short under who has it open: what was known is gone, nobody dies */
+static void test_cut_short(void **state)
+{
+  struct offers_card c = greeting(1, T0, VERB_SIZE);
+  struct offers *reader = offers_read(state_fd);
+  int fd = openat(state_fd, "offers", O_WRONLY);
+
+  (void)state;
+  note(&c);
+  assert_int_equal(ftruncate(fd, 0), 0);
+  close(fd);
+  assert_true(offers_is_news(reader, &c));
+  assert_int_equal(all(), 0);
+  assert_int_equal(note(&c), 0);
+  assert_false(offers_is_news(reader, &c));
+  assert_int_equal(fcntl(offers_descriptor(o), F_GETFL) & O_ACCMODE, O_RDONLY);
+  offers_close(reader);
+}
+
 static void test_words(void **state)
 {
   enum offers_rung r;
@@ -200,7 +219,8 @@ static void test_words(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {TEST(test_changes), TEST(test_without_a_file), TEST(test_many),
-                                     TEST(test_kept), TEST(test_spoilt), TEST(test_words)};
+                                     TEST(test_kept), TEST(test_spoilt), TEST(test_words),
+                                     TEST(test_cut_short)};
 
   return cmocka_run_group_tests_name("offers", tests, NULL, NULL);
 }

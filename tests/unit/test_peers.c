@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "deliver/peers_file.h"
 
@@ -106,6 +109,14 @@ static void test_connect_hang(void **state)
   assert_false(holds(p, &down, NOW + 60));
   peers_learn(p, &n, NOW + 240);
   assert_true(holds(p, &down, NOW + 240));
+  n = down = news("192.0.2.2", 25, FACT_CONNECT_HANG, "A2"); /* many messages, a hang every 20 s */
+  down.fact = FACT_DOWN;
+  for (uint64_t t = 0; t <= 120; t += 20) {
+    assert_false(holds(p, &down, NOW + t));
+    peers_learn(p, &n, NOW + t);
+  }
+  assert_true(holds(p, &down, NOW + 120));
+  assert_false(holds(p, &down, NOW + 120 + 900));
   peers_close(p);
 }
 
@@ -354,6 +365,101 @@ static void test_forget(void **state)
   peers_close(p);
 }
 
+static void cut(off_t size)
+{
+  int fd = openat(dir, "peers", O_WRONLY);
+
+  assert_int_equal(ftruncate(fd, size), 0);
+  close(fd);
+}
+
+/* somebody cuts the file short, or the disk gives nothing back: what was remembered is gone, the
+ * program is not */
+static void test_cut_short(void **state)
+{
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9 0 why");
+  struct peers *p = fresh(), *reader = peers_read(dir);
+  struct peers_evidence e;
+  struct peers_card c;
+  int cards = 0;
+
+  (void)state;
+  assert_non_null(reader);
+  peers_learn(p, &n, NOW);
+  assert_true(holds(reader, &n, NOW));
+  assert_int_equal(peers_card(p, &n.ip, 25, &c), 1);
+  cut(0);
+  assert_false(holds(p, &n, NOW));
+  assert_false(holds(reader, &n, NOW));
+  peers_evidence(reader, &c, FACT_HELO_ONLY, &e);
+  assert_string_equal(e.text, "");
+  peers_each(reader, count, &cards);
+  assert_int_equal(cards, 0);
+  peers_learn(p, &n, NOW);
+  assert_true(holds(reader, &n, NOW));
+  peers_close(reader);
+  peers_close(p);
+}
+
+/* the file is sparse, and to use a place of it takes room on the disk */
+static void test_full_disk(void **state)
+{
+  struct rlimit before, none = {4096, 0};
+  struct peers_news n = news("192.0.2.1", 25, FACT_HELO_ONLY, "E9");
+  struct peers *p = fresh();
+
+  (void)state;
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  none.rlim_max = before.rlim_max;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+  assert_int_equal(peers_learn(p, &n, NOW), NOW + DAY);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_false(holds(p, &n, NOW));
+  assert_int_equal(peers_learn(p, &n, NOW), NOW + DAY);
+  assert_true(holds(p, &n, NOW));
+  peers_close(p);
+}
+
+/* addresses chosen so that all of them would lie where one peer does: it is not forgotten */
+static void test_crowd(void **state)
+{
+  struct peers_news victim = news("192.0.2.1", 25, FACT_TLS_SEEN, "T9");
+  struct peers_news n = news("2001:db8::1", 25, FACT_DOWN, "A1");
+  struct peers *p = fresh();
+  unsigned char key[20] = {0};
+  uint64_t crowded;
+
+  (void)state;
+  memcpy(key + 18, &n.port, sizeof n.port);
+  memcpy(key, victim.ip.bytes, 16);
+  key[16] = 4;
+  crowded = XXH3_64bits(key, sizeof key) & (PEERS_CARDS - 1);
+  peers_learn(p, &victim, NOW);
+  memcpy(key, n.ip.bytes, 16);
+  key[16] = 6;
+  for (uint32_t i = 0, found = 0; found < 64; i++) {
+    memcpy(key + 8, &i, sizeof i);
+    if ((XXH3_64bits(key, sizeof key) & (PEERS_CARDS - 1)) != crowded)
+      continue;
+    memcpy(n.ip.bytes, key, 16);
+    peers_learn(p, &n, NOW + ++found);
+  }
+  assert_true(holds(p, &victim, NOW));
+  peers_close(p);
+}
+
+/* what attempts inherit allows them to read */
+static void test_descriptor(void **state)
+{
+  struct peers *p = fresh();
+
+  (void)state;
+  assert_int_equal(fcntl(peers_descriptor(p), F_GETFL) & O_ACCMODE, O_RDONLY);
+  assert_int_equal(peers_descriptor(NULL), -1);
+  peers_close(p);
+}
+
 static void write_file(const char *s, size_t len)
 {
   int fd;
@@ -466,7 +572,8 @@ int main(void)
     cmocka_unit_test(test_connect_hang), cmocka_unit_test(test_too_many),
     cmocka_unit_test(test_evidence),  cmocka_unit_test(test_one_tries),
     cmocka_unit_test(test_closes),    cmocka_unit_test(test_damaged),
-    cmocka_unit_test(test_rcptmax),
+    cmocka_unit_test(test_rcptmax),   cmocka_unit_test(test_cut_short),
+    cmocka_unit_test(test_crowd),     cmocka_unit_test(test_full_disk), cmocka_unit_test(test_descriptor),
   };
 
   return cmocka_run_group_tests_name("peers", tests, set_up, tear_down);

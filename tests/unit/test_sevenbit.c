@@ -73,6 +73,19 @@ static const struct row rows[] = {
    M "Content-Type: multipart/mixed; boundary=\"x=E4\"\n\n--x=E4\n"
    "Content-Type: text/plain; charset=unknown-8bit\n" QP
    "\n=2D-x=E4\nthis is text\n--x=E4--\n"},
+  {"a multipart that is falsely called quoted-printable",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: quoted-printable\n\n--x\n"
+   "Subject: \xc3\xa4xx\n" T "\nHallo, sch\xc3\xb6n = a\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: 7bit\n\n--x\n"
+   "Subject: =?utf-8?Q?=C3=A4xx?=\n" T QP "\nHallo, sch=C3=B6n =3D a\n--x--\n"},
+  {"a multipart that is falsely called base64",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: base64\n\n--x\n"
+   T "\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: 7bit\n\n--x\n"
+   T QP "\nHallo, sch=C3=B6n\n--x--\n"},
+  {"a false label stays where nothing is encoded",
+   M "Content-Type: multipart/mixed; boundary=x\nContent-Transfer-Encoding: base64\n\n--x\n\nplain\n--x--\n",
+   NULL},
   {"forwarded message",
    M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n" M T "\nHallo, sch\xc3\xb6n\n",
    M "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\n" M T QP
@@ -94,22 +107,33 @@ static const struct row rows[] = {
    "Subject: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\xc3\xa4\n\nx\n",
    "Subject:\n =?utf-8?Q?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\n"
    " =?utf-8?Q?=C3=A4=C3=A4?=\n\nx\n"},
+  {"a line with an encoded word has 76 characters at most",
+   "Subject: \xc3\xa4xx aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbb c\n dddddddddddddddddddddddddd "
+   "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee ffffffffffffffffffffffffff\n\nx\n",
+   "Subject: =?utf-8?Q?=C3=A4xx?= aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n bbbbbbbbbbbbbbbbb c\n "
+   "dddddddddddddddddddddddddd eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee ffffffffffffffffffffffffff\n\nx\n"},
+  {"an address after an encoded word that it touched is folded the first time",
+   "From: caf\xe9<j\xc3\xb6rg@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx>\n\nx\n",
+   "From: =?unknown-8bit?Q?caf=E9?=\n <j\xc3\xb6rg@xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx>\n\nx\n"},
   {"phrases", "From: J\xc3\xb6rg M. \"M\xc3\xbc, \\\"x\" (\xc3\xa4xxx b) <j@x>, Plain <p@x>\n\nx\n",
-   "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?= b)"
+   "From: =?utf-8?Q?J=C3=B6rg?= M. =?utf-8?Q?M=C3=BC=2C_=22x?= (=?utf-8?Q?=C3=A4xxx?=\n b)"
    " <j@x>, Plain <p@x>\n\nx\n"},
   {"addresses have no other spelling", "To: j\xc3\xb6rg@x, <j\xc3\xb6rg@x>\n\nx\n", NULL},
   {"parameters", "Content-Type: text/plain; name=\"\xc3\xa4\\\"; x\" (xx\xc3\xa4); a=b\n\nx\n",
-   "Content-Type: text/plain; name*=utf-8''%C3%A4%22%3B%20x (=?utf-8?Q?xx=C3=A4?=); a=b\n\nx\n"},
+   "Content-Type: text/plain; name*=utf-8''%C3%A4%22%3B%20x (=?utf-8?Q?xx=C3=A4?=);\n a=b\n\nx\n"},
   {"long parameters", "Content-Disposition: attachment;\n filename="
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xe4" "bbb (c)\n\nx\n",
    "Content-Disposition: attachment;\n filename*0*=unknown-8bit''"
    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%E4;\n filename*1*=bbb (c)\n\nx\n"},
   {"malformed structured fields",
    "Content-Type: text/plain \xe4 (\xe4xxxxx); x\xe4; boundary=\xe4; a=\xe4\"b\"\nMessage-ID: <\xe4>\nList-Id: \xe4xxxx <a>\n\nx\n",
-   "Content-Type: text/plain ? (=?unknown-8bit?Q?=E4xxxxx?=); x?; boundary=\xe4; a=?\"b\"\n"
+   "Content-Type: text/plain ? (=?unknown-8bit?Q?=E4xxxxx?=); x?; boundary=\xe4;\n a=?\"b\"\n"
    "Message-ID: <?>\nList-Id: =?unknown-8bit?Q?=E4xxxx?= <a>\n\nx\n"},
   {"parameters given twice", "Content-Type: a/b; name=\"x\xe4\"; name*=utf-8''x%C3%A4\n\nx\n",
    "Content-Type: a/b; name=\"x?\"; name*=utf-8''x%C3%A4\n\nx\n"},
+  {"parameters of a like name given extended",
+   "Content-Disposition: a; name=\"x\xc3\xa4\"; filename*=utf-8''x%C3%A4\n\nx\n",
+   "Content-Disposition: a; name*=utf-8''x%C3%A4; filename*=utf-8''x%C3%A4\n\nx\n"},
   {"a boundary with 8-bit bytes is none that can be used",
    M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n\n--x\xe4\n\nplain, all of it\n--x\xe4--\n",
    M "Content-Type: multipart/mixed; boundary=\"x\xe4\"\n" QP

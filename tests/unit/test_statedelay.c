@@ -45,6 +45,8 @@ static const struct {
   {"451 wait for 99999999999999999999 seconds", 0},
   {"451 wait for 9999999 days", 0},
   {"451 wait 0 seconds", 0},
+  {"451 4.4.3 lookup timed out after 30 seconds, try again later", 0},
+  {"450 timeout after 5 min; retry after 10 min", 600},
   {"451 try again at 12:30:00 or so", 0},
   {"451 try again in 00:99:00", 0},
   {"451 retry after 2026-01-01 00:05:00", 0},

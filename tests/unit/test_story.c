@@ -109,22 +109,28 @@ static void test_plans(void **state)
 
   (void)state;
   plans(&s, 0);
-  NOTE(&s, 'l', 1, "learned", "192.0.2.1:25", "helo-only", "1769936400", "E7 550 Huh?");
+  NOTE(&s, 'l', 1, "learned", "192.0.2.1:25", "helo-only", "1769936400", "E7 0 550 Huh?");
   NOTE(&s, 'l', 1, "learned", "192.0.2.2:25", "no-8bitmime", "1769936400", "Z99");
   NOTE(&s, 'l', 1, "learned", "192.0.2.3:25", "no-dsn", "1769850100", "X22 555"); /* over */
   NOTE(&s, 'l', 1, "learned", "192.0.2.4:25", "needs-rset", "1769936400", "H4");
   NOTE(&s, 'l', 1, "learned", "192.0.2.5:25", "pix", "1769936400", "B11"); /* changes nothing */
-  NOTE(&s, 'l', 2, "known", "192.0.2.1:25", "helo-only", "1769936400", "E7 550 Huh?");
+  NOTE(&s, 'l', 2, "known", "192.0.2.1:25", "helo-only", "1769936400", "E7 0 550 Huh?");
   NOTE(&s, 'l', 2, "unlearned", "192.0.2.4:25", "needs-rset", "0", "E15");
   NOTE(&s, 'l', 2, "known", "192.0.2.6:25", "no-size", "1769936400", "X13 501");
+  NOTE(&s, 'l', 2, "known", "192.0.2.8:25", "ehlo-4yz", "1769936400", "E27 451 451 4.3.2 busy");
+  NOTE(&s, 'l', 2, "known", "192.0.2.9:25", "down", "1769936400", "A1 0 refused at connect");
   NOTE(&s, 'l', 2, "known", "192.0.2.7:25", "rcptmax=20", "1769936400", "X26 0");
   assert_string_equal(
-    plans(&s, 4),
+    plans(&s, 6),
     "0The next attempt sends 7-bit text only to 192.0.2.2:25, because at 2026-01-31T09:01:00Z "
     "this was seen there: row Z99 of the ladder.\n"
     "0The next attempt says HELO instead of EHLO to 192.0.2.1:25, because at 2026-01-31T09:01:00Z "
     "EHLO was refused and the connection closed (550 Huh?).\n"
     "0The next attempt leaves SIZE out at 192.0.2.6:25, because earlier SIZE was refused (501).\n"
+    "0The next attempt says HELO as well, if EHLO is put off again, to 192.0.2.8:25, because earlier "
+    "EHLO was put off (451 4.3.2 busy).\n"
+    "0The next attempt tries other addresses, if there are any, before 192.0.2.9:25, because earlier "
+    "the connection was refused.\n"
     "0The next attempt sends to fewer recipients at once at 192.0.2.7:25, because earlier only some "
     "recipients were taken at once.\n");
   story_free(&s);
@@ -153,10 +159,37 @@ static void test_hostile(void **state)
   story_free(&s);
 }
 
+/* evidence is in parts, as in `heloise peers list --json` */
+static void test_json(void **state)
+{
+  static const struct {
+    const char *evidence, *row, *text;
+    json_int_t code;
+  } rows[] = {{"E7 550 550 Huh?", "E7", "550 Huh?", 550},
+              {"E9 0 closed after EHLO", "E9", "closed after EHLO", 0},
+              {"X13 501", "X13", "", 501},
+              {"A1", "A1", "", 0}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct story s = {0};
+    json_t *list, *o;
+    NOTE(&s, 'l', 1, "learned", "192.0.2.1:25", "down", "1769936400", rows[i].evidence);
+    list = story_json(&s);
+    o = json_array_get(list, 0);
+    assert_string_equal(json_string_value(json_object_get(o, "row")), rows[i].row);
+    assert_string_equal(json_string_value(json_object_get(o, "evidence")), rows[i].text);
+    assert_int_equal(json_integer_value(json_object_get(o, "code")), rows[i].code);
+    json_decref(list);
+    story_free(&s);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_attempts), cmocka_unit_test(test_many),
-                                     cmocka_unit_test(test_plans), cmocka_unit_test(test_hostile)};
+                                     cmocka_unit_test(test_plans), cmocka_unit_test(test_hostile),
+                                     cmocka_unit_test(test_json)};
 
   return cmocka_run_group_tests_name("story", tests, NULL, NULL);
 }

@@ -5,9 +5,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,6 +143,85 @@ static void test_shared(void **state)
   free(s.s);
 }
 
+/* a peer's words never take the room that mail needs */
+static void test_no_room(void **state)
+{
+  char id[2][STORE_ID_LEN + 1];
+  stralloc s = {0};
+
+  (void)state;
+  settings.queue_min_free = 1ULL << 60;
+  assert_false(transcript_has_room(queue));
+  for (size_t i = 0; i < 2; i++)
+    store_fresh_id(id[i]);
+  make(&s, id[0], 1, 300);
+  transcript_keep(queue, id[0], &s);
+  make(&s, id[1], 1, 300);
+  transcript_keep_last(queue, &s, (uint64_t)time(NULL));
+  settings.queue_min_free = 0;
+  assert_true(transcript_has_room(queue));
+  assert_int_equal(find(id[0]) + find(id[1]), 0);
+  free(s.s);
+}
+
+/* half a record is written: the next message's words are not taken for its */
+static void test_torn(void **state)
+{
+  uint64_t now = (uint64_t)time(NULL) + 100000; /* a file of its own */
+  char id[3][STORE_ID_LEN + 1], path[64];
+  struct rlimit before, little = {500, 0};
+  stralloc s = {0};
+  int fd;
+
+  (void)state;
+  for (size_t i = 0; i < 3; i++)
+    store_fresh_id(id[i]);
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  little.rlim_max = before.rlim_max;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+  make(&s, id[0], 1, 1000);
+  transcript_keep_last(queue, &s, now);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  make(&s, id[1], 1, 300);
+  transcript_keep_last(queue, &s, now);
+  assert_int_equal(find(id[1]), 1);
+  assert_int_equal(find(id[0]), 0);
+  make(&s, id[2], 1, 300);
+  transcript_keep(queue, id[2], &s);
+  snprintf(path, sizeof path, "transcript/%s/%s", id[2] + 13, id[2]);
+  fd = openat(queue, path, O_WRONLY | O_APPEND);
+  assert_int_equal(write(fd, "1 S 2", 5), 5); /* a kill */
+  close(fd);
+  make(&s, id[2], 2, 300);
+  transcript_keep(queue, id[2], &s);
+  assert_int_equal(find(id[2]), 2);
+  free(s.s);
+}
+
+/* what is no file is not waited for, and nothing is written to it */
+static void test_no_file(void **state)
+{
+  uint64_t now = (uint64_t)time(NULL) + 200000;
+  char id[STORE_ID_LEN + 1], path[64];
+  stralloc s = {0};
+
+  (void)state;
+  store_fresh_id(id);
+  make(&s, id, 1, 300);
+  snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
+  assert_int_equal(mkfifoat(queue, path, 0600), 0);
+  transcript_keep_last(queue, &s, now);
+  assert_int_equal(find(id), 0);
+  transcript_keep_last(queue, &s, now + 1);
+  assert_int_equal(find(id), 1);
+  snprintf(path, sizeof path, "transcript/%s/%s", id + 13, id);
+  assert_int_equal(mkfifoat(queue, path, 0600), 0);
+  transcript_keep(queue, id, &s);
+  assert_int_equal(find(id), 1);
+  free(s.s);
+}
+
 static char queued[STORE_ID_LEN + 1];
 
 static int is_queued(const char *id)
@@ -186,7 +267,8 @@ static void test_sweep(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {TEST(test_own), TEST(test_bound), TEST(test_shared),
-                                     TEST(test_sweep)};
+                                     TEST(test_sweep), TEST(test_no_room), TEST(test_torn),
+                                     TEST(test_no_file)};
 
   return cmocka_run_group_tests_name("transcript", tests, NULL, NULL);
 }
