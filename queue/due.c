@@ -173,14 +173,17 @@ static int is_beyond(const struct work *w, size_t i, uint64_t now)
   return next > now + (longest > NOT_SCHEDULED ? longest + 60 : NOT_SCHEDULED);
 }
 
-static int is_due(const struct work *w, size_t i, uint64_t now)
+static int is_due(struct work *w, size_t i, uint64_t now)
 {
-  const struct envelope_rcpt *r = &w->e.rcpt[i];
+  struct envelope_rcpt *r = &w->e.rcpt[i];
 
   if (r->status != RCPT_TODO)
     return 0;
-  return w->is_hurried || (w->is_released && r->next != WAITING_NEVER) || r->next <= now ||
-         is_beyond(w, i, now);
+  if (is_beyond(w, i, now)) {
+    r->next = now;
+    work_mark(w, i);
+  }
+  return w->is_hurried || (w->is_released && r->next < WAITING_NEVER) || r->next <= now;
 }
 
 /* ---- batches */

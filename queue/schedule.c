@@ -416,20 +416,25 @@ struct job *schedule_next(enum work_spawner s)
   return NULL;
 }
 
-void schedule_landed(struct job *j)
+void schedule_judge(const struct job *j)
 {
   struct destination *d = j->to;
+
+  if (d->spawner != WORK_DELIVER)
+    return;
+  if (j->answers > 0)
+    recovery_took(d);
+  else if (j->unreached > 0)
+    recovery_failed(d, j);
+}
+
+void schedule_landed(struct destination *d, int is_doubtful)
+{
   struct fleet *f = &fleet[d->spawner];
 
-  if (d->spawner == WORK_DELIVER) {
-    if (j->answers > 0)
-      recovery_took(d);
-    else if (j->unreached > 0)
-      recovery_failed(d, j);
-  }
   d->flying--;
   f->flying--;
-  f->doubtful -= (size_t)j->is_doubtful;
+  f->doubtful -= (size_t)is_doubtful;
   recovery_call(d);
   schedule_ready(d);
   rest(d);

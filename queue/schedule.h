@@ -61,8 +61,10 @@ int schedule_add(struct work *w, const struct batch *b, const char *nexthop, enu
                  uint64_t key);
 /* the next job that has a place, by turns; NULL without. It flies from now on. */
 struct job *schedule_next(enum work_spawner s);
-/* a job has ended: its place is free. Before work_finished(). */
-void schedule_landed(struct job *j);
+/* a job has ended: what it says of its host, before work_finished(), and that its place is free,
+ * afterwards */
+void schedule_judge(const struct job *j);
+void schedule_landed(struct destination *d, int is_doubtful);
 /* the lane in which a message of the queue stands */
 enum lane_kind schedule_lane(uint32_t handle);
 /* other tables are in force */

@@ -64,9 +64,13 @@ static struct job **job_of(uint64_t number)
 
 static void land(struct job *j, const char *why, int charged)
 {
+  struct destination *d = j->to;
+  int is_doubtful = j->is_doubtful;
+
   *job_of(j->number) = j->chain;
-  schedule_landed(j);
+  schedule_judge(j);
   work_finished(j, why, charged);
+  schedule_landed(d, is_doubtful);
 }
 
 /* "0-4,9" */
