@@ -191,6 +191,7 @@ WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
 WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
+WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write

@@ -91,26 +91,31 @@ static void call_one(struct destination *d, uint32_t handle)
   waiting_until(handle, 0);
 }
 
-/* once a turn: those called come in the next */
+/* the next to be called into a lane; WAITING_NONE without */
+static uint32_t next_called(const struct destination *d, enum lane_kind lane)
+{
+  if (lane == LANE_NEW)
+    return line_first(d->hop, LINE_NEW);
+  return older(line_first(d->hop, LINE_DUE),
+               d->budget > 0 ? line_first(d->hop, LINE_HELD) : WAITING_NONE);
+}
+
+/* those called in this turn come in the next, and take room until then */
 void recovery_call(struct destination *d)
 {
   uint32_t h;
 
-  if (d->spawner != WORK_DELIVER || is_down(d) || d->called == schedule_turns())
+  if (d->spawner != WORK_DELIVER || is_down(d))
     return;
+  if (d->called != schedule_turns())
+    d->coming[LANE_NEW] = d->coming[LANE_AGAIN] = 0;
   d->called = schedule_turns();
-  for (size_t room = schedule_room(&d->lane[LANE_NEW]); room > 0; room--) {
-    if ((h = line_first(d->hop, LINE_NEW)) == WAITING_NONE)
-      break;
-    call_one(d, h);
-  }
-  for (size_t room = schedule_room(&d->lane[LANE_AGAIN]); room > 0; room--) {
-    h = older(line_first(d->hop, LINE_DUE),
-              d->budget > 0 ? line_first(d->hop, LINE_HELD) : WAITING_NONE);
-    if (h == WAITING_NONE)
-      break;
-    call_one(d, h);
-  }
+  for (int lane = 0; lane < LANES; lane++)
+    while (d->coming[lane] < schedule_room(&d->lane[lane]) &&
+           (h = next_called(d, (enum lane_kind)lane)) != WAITING_NONE) {
+      call_one(d, h);
+      d->coming[lane]++;
+    }
 }
 
 /* it is down: those that waited for room and were never tried are to hear why they wait */

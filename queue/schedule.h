@@ -46,7 +46,8 @@ struct destination {
   uint64_t down_since, probe_at, failed_at; /* monotonic ms */
   size_t budget;       /* of those that wait because of the host, so many may be called */
   int is_releasing;
-  unsigned int called; /* in this turn of the manager already */
+  unsigned int called; /* the turn of the manager in which it called last, */
+  size_t coming[LANES]; /* and how many: they come in the next */
   stralloc why;        /* the last host failure; bound: 300 bytes */
   /* table peers */
   unsigned int tables; /* as of that many reloads */
