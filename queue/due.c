@@ -159,12 +159,11 @@ static int route(struct work *w, size_t i, uint64_t *hop)
   return 1;
 }
 
-/* a time that no schedule could have given: another clock did */
-static int is_beyond(const struct work *w, size_t i, uint64_t now)
+int due_is_beyond(const struct work *w, size_t i, uint64_t next)
 {
   struct retry_message m;
   struct retry r;
-  uint64_t next = w->e.rcpt[i].next, longest;
+  uint64_t now = clock_wall(), longest;
 
   if (next >= WAITING_NEVER || next <= now + NOT_SCHEDULED)
     return 0;
@@ -179,7 +178,7 @@ static int is_due(struct work *w, size_t i, uint64_t now)
 
   if (r->status != RCPT_TODO)
     return 0;
-  if (is_beyond(w, i, now)) {
+  if (due_is_beyond(w, i, r->next)) {
     r->next = now;
     work_mark(w, i);
   }

@@ -14,6 +14,8 @@ int due_turn(void);
 void due_more(struct work *w);
 /* a job of at most `limit` recipients, taken off batch b. NULL without memory. */
 struct job *due_job(struct work *w, struct batch *b, size_t limit);
+/* whether `next` is a time that no schedule of recipient i could have given: another clock did */
+int due_is_beyond(const struct work *w, size_t i, uint64_t next);
 /* w goes: no more looking */
 void due_forget(struct work *w);
 /* a message that was taken without anyone to refuse it to (from queue/drop), and may not be

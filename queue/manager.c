@@ -100,6 +100,7 @@ static void rescan_new(void)
 static int on_news(struct chan *c, struct wire_msg *m, const char **why)
 {
   struct store_name n = {.state = STORE_NEW};
+  uint32_t h;
 
   (void)c;
   if (m->type == WIRE_RESCAN) {
@@ -110,7 +111,11 @@ static int on_news(struct chan *c, struct wire_msg *m, const char **why)
   if (!store_is_id(m->f[0].s, m->f[0].len))
     return -1;
   memcpy(n.id, m->f[0].s, STORE_ID_LEN);
-  if (waiting_add(&n) == WAITING_NONE)
+  clock_look();
+  h = waiting_add(&n);
+  if (h != WAITING_NONE && !waiting_at(h)->is_active)
+    waiting_at(h)->born = (uint32_t)clock_steady();
+  else if (h == WAITING_NONE)
     log_failed("queue", n.id, "out of memory; the message waits for the next start");
   return 0;
 }
@@ -141,12 +146,14 @@ static void arm(int is_more)
 
 static void look_at_clock(void)
 {
-  int64_t step = clock_look();
+  static uint16_t seen;
   char by[32];
 
-  if (step == 0)
+  clock_look();
+  if (clock_steps() == seen)
     return;
-  snprintf(by, sizeof by, "%+.1f s", (double)step / 1000);
+  snprintf(by, sizeof by, "%+lld s", (long long)clock_skew(seen));
+  seen = clock_steps();
   log_clock_stepped("queue", by);
 }
 

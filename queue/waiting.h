@@ -1,6 +1,6 @@
 /* waiting.h - every message in the queue, as the manager remembers it
  *
- * One small record each (64 bytes, and 4 in the heap, 4 to 8 in the index, and 4 for a line),
+ * One small record each (68 bytes, and 4 in the heap, 4 to 8 in the index, and 4 for a line),
  * found by id, by next attempt time, and by next hop (line.h). Names only: what else is known
  * stands in the file. */
 #ifndef QUEUE_WAITING_H
@@ -17,6 +17,7 @@ struct waiting {
   char id[STORE_ID_LEN + 1];
   uint32_t next, hop; /* as in the file's name */
   uint32_t due;   /* when it is taken up next, in steady seconds (clock.h); WAITING_NEVER: not by itself */
+  uint32_t born;  /* when the manager heard of it, steady; 0: it was here before, its envelope tells */
   uint32_t end;   /* when its life is over, steady; 0: not known, its envelope tells */
   uint32_t place; /* 1 + index in the heap; 0: not waiting for a time */
   uint32_t chain; /* next record with the same hash, or next free record */

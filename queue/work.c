@@ -38,7 +38,6 @@
 #define TURN_LOOKS 5000    /* messages looked at in one turn, those that wait outside included */
 #define AGAIN_SOON 10      /* seconds: something on our side went wrong */
 #define AGAIN_LATER 60
-#define UNTIL_MAX (40 * 86400) /* no schedule is longer; a time brought back: due.c */
 
 static int queue_fd = -1;
 static struct work *works;
@@ -233,7 +232,8 @@ static uint64_t blind_until(const struct waiting *rec)
 {
   static const struct table *of;
   static struct retry_bounds bounds;
-  uint64_t birth = store_id_time(rec->id) + (uint64_t)clock_skew(rec->made_at);
+  uint64_t birth = rec->born ? clock_to_wall(rec->born)
+                             : store_id_time(rec->id) + (uint64_t)clock_skew(rec->made_at);
 
   if (rec->end)
     return rec->end;
@@ -244,26 +244,32 @@ static uint64_t blind_until(const struct waiting *rec)
   return clock_to_steady((birth < now() ? birth : now()) + bounds.life);
 }
 
-/* when it is its turn again by its schedule, whether or not it was tried now */
-static uint64_t own_turn(const struct work *w)
+/* when recipient i is tried again by its schedule, whether or not it was tried now */
+static uint64_t own_turn(const struct work *w, size_t i)
 {
   struct retry_message m;
   struct retry r;
   uint64_t next;
+
+  work_schedule(w, i, &r, &m);
+  next = retry_next(&r, &m, now());
+  return next ? next : now() + AGAIN_LATER;
+}
+
+static size_t first_todo(const struct work *w)
+{
   size_t i = 0;
 
   while (i + 1 < w->e.nrcpt && w->e.rcpt[i].status != RCPT_TODO)
     i++;
-  work_schedule(w, i, &r, &m);
-  next = retry_next(&r, &m, now());
-  return next ? next : now() + AGAIN_LATER;
+  return i;
 }
 
 /* some recipients are due and were not tried: the file stays as it is, and the message waits for its
  * destination, but not past the time of the others, nor past its life */
 static void park(struct work *w)
 {
-  uint64_t until = earliest(w, now() + 1), turn = w->has_more_shut ? own_turn(w) : UINT64_MAX;
+  uint64_t until = earliest(w, now() + 1), turn = w->has_more_shut ? own_turn(w, first_todo(w)) : UINT64_MAX;
   struct waiting *rec = waiting_at(w->handle);
   uint32_t hop = w->shut_hop, handle = w->handle;
 
@@ -433,7 +439,9 @@ static void apply_deferred(struct job *j, size_t i, const struct result *res)
   struct envelope_rcpt *r = &j->work->e.rcpt[i];
   uint64_t t = now();
 
-  r->next = res->until > t && res->until < t + UNTIL_MAX ? res->until : t + AGAIN_LATER;
+  r->next = res->until;
+  if (res->until <= t || due_is_beyond(j->work, i, res->until)) /* of another clock */
+    r->next = own_turn(j->work, i);
   if (j->until == 0 || r->next < j->until)
     j->until = r->next;
   log_deferred(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply,
@@ -558,7 +566,7 @@ static void suspend(struct work *w, size_t i, const char *nexthop, const char *r
 
 void work_suspend(struct work *w, const struct batch *b, const char *nexthop)
 {
-  uint64_t probe, turn = own_turn(w);
+  uint64_t probe, turn = own_turn(w, w->due[b->from].rcpt);
   const char *why;
   char reply[400];
 
@@ -649,7 +657,10 @@ static void mind_clock(struct work *w, const struct waiting *rec)
 {
   int64_t made = clock_skew(rec->made_at), named = clock_skew(rec->named_at);
 
-  w->e.created = made < 0 && (uint64_t)-made > w->e.created ? 0 : w->e.created + (uint64_t)made;
+  if (rec->born)
+    w->e.created = clock_to_wall(rec->born);
+  else
+    w->e.created = made < 0 && (uint64_t)-made > w->e.created ? 0 : w->e.created + (uint64_t)made;
   for (size_t i = 0; named != 0 && i < w->e.nrcpt; i++) {
     struct envelope_rcpt *r = &w->e.rcpt[i];
     if (r->status != RCPT_TODO || r->next == 0 || r->next >= WAITING_NEVER)
