@@ -28,15 +28,15 @@ LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lss
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
                 verdict instance address hello access verbs content header retry peerwords localuser confine json tls eightbit)
-MESSAGE_SRC  := queue/envelope.c queue/history.c queue/dialogue.c
+MESSAGE_SRC  := queue/envelope.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
-INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript)
-STORE_SRC    := queue/store.c $(MESSAGE_SRC)
+INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight why story show_transcript destination transcript clearing)
+STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt client transaction body conn spoken reply ehlo ladder report peers peers_learn cardfile \
                 offers starttls statedelay notes targets past) \
                 $(SEVENBIT_SRC) $(ASK_SRC)
-PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
+PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope probe_dns) $(ATTEMPT_SRC) resolve/lookup.c resolve/askers.c
 COMMANDS_SRC := queue/command.c $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
@@ -48,8 +48,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
-libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/dropbox.c queue/drop.c $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager waiting line clock work due schedule recovery concurrency rate flush \
+libexec_heloise-intake_SRC  := queue/intake.c queue/clients.c queue/receive.c queue/commit.c queue/dropbox.c queue/drop.c $(STORE_SRC)
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager waiting line clock work due schedule recovery concurrency rate flush endings \
                                spawners reports control) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := queue/bounce.c queue/report.c queue/story.c queue/inject.c $(MESSAGE_SRC)
@@ -75,6 +75,7 @@ help:
 	@echo 'make            set up what is missing, build everything into $(BUILD)/bin and $(BUILD)/libexec'
 	@echo 'make demo       build, send real mail through an instance on 127.0.0.1, show what happened'
 	@echo 'make check      build, run all tests; a line a test, and a summary'
+	@echo 'make crash      programs killed, calls failing, power cut at every place: an hour or two'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
@@ -94,7 +95,7 @@ check: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers clocked
 	@tests/run all $(BUILD)
 
-unit e2e peers: setup-tests
+unit e2e peers crash: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers clocked
 	@tests/run $@ $(BUILD)
 
@@ -193,7 +194,9 @@ WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
-WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev
+WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
+WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
+WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
 WRAP_test_maildir := -Wl,--wrap=fsync,--wrap=write
 
 $(SCRIPTS): $(BUILD)/libexec/heloise-%: conf/%
@@ -236,4 +239,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -4,6 +4,7 @@
 #include "common/chan.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,24 +117,25 @@ static void broken(struct chan *c, const char *why)
   c->ops->closed(c, why);
 }
 
-static void receive(struct chan *c)
+/* takes up to n messages */
+static void receive(struct chan *c, int n)
 {
-  for (int i = 0; i < MESSAGES_PER_TURN && c->fd >= 0 && !c->paused; i++) {
+  for (int i = 0; i < n && c->fd >= 0 && !c->paused; i++) {
     struct wire_msg m;
     const char *why = NULL;
     int fd, sock = c->fd, bad;
-    ssize_t n = recv_packet(sock, packet, sizeof packet, &fd);
+    ssize_t len = recv_packet(sock, packet, sizeof packet, &fd);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
       if (errno == EAGAIN)
         loop_drained(sock, LOOP_READ);
       return;
     }
-    if (n <= 0) {
-      broken(c, n < 0 && errno == EPROTO ? "packet too long or too many descriptors" : NULL);
+    if (len <= 0) {
+      broken(c, len < 0 && errno == EPROTO ? "packet too long or too many descriptors" : NULL);
       return;
     }
-    bad = decode((size_t)n, c->link, other(c->side), fd, &m, &why);
+    bad = decode((size_t)len, c->link, other(c->side), fd, &m, &why);
     if (bad == 0) {
       bad = c->ops->message(c, &m, &why);
       fd = m.fd;
@@ -190,7 +192,7 @@ static void ready(struct loop_handler *h, int fd, int events)
   if (c->fd != fd)
     return;
   if (events & LOOP_READ) /* the loop gives one event at a time, and closed() may free c */
-    receive(c);
+    receive(c, MESSAGES_PER_TURN);
   else
     transmit(c);
 }
@@ -207,6 +209,12 @@ int chan_open(struct chan *c, int fd, enum wire_link link, enum wire_side side,
   }
   want(c);
   return 0;
+}
+
+void chan_drain(struct chan *c)
+{
+  if (c->fd >= 0)
+    receive(c, INT_MAX);
 }
 
 void chan_close(struct chan *c)

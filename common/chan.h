@@ -42,6 +42,8 @@ struct chan {
 /* puts fd in the loop as our side of link. 0, or -1 with errno (fd is then closed). */
 int chan_open(struct chan *c, int fd, enum wire_link link, enum wire_side side,
               const struct chan_ops *ops);
+/* takes all that has arrived; may close the channel */
+void chan_drain(struct chan *c);
 /* closes at once; packets not yet sent are dropped. Harmless when closed. */
 void chan_close(struct chan *c);
 int chan_is_open(const struct chan *c);

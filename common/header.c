@@ -72,33 +72,39 @@ int header_has_8bit(const char *s, size_t len)
   return seen >= 128;
 }
 
-/* length of the UTF-8 character at s, 0 when there is none: no overlong forms, no
- * surrogates, nothing above U+10FFFF */
-static size_t utf8_char(const unsigned char *s, size_t len)
+/* Table 3-7 of Unicode: no overlong forms, no surrogates, nothing above U+10FFFF */
+static void utf8_lead(struct header_utf8 *u, unsigned char c)
 {
-  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-  uint32_t c;
+  u->left = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+  u->from = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+  u->to = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+  u->is_bad |= (c >= 0x80 && c < 0xc2) || c > 0xf4;
+}
 
-  if (n <= 1 || n > len || s[0] > 0xf4)
-    return n == 1;
-  c = s[0] & (0x7fU >> n);
-  for (size_t i = 1; i < n; i++) {
-    if ((s[i] & 0xc0) != 0x80)
-      return 0;
-    c = c << 6 | (s[i] & 0x3fU);
+void header_utf8_piece(struct header_utf8 *u, const char *s, size_t len)
+{
+  for (size_t i = 0; i < len && !u->is_bad; i++) {
+    unsigned char c = (unsigned char)s[i];
+    if (u->left == 0) {
+      utf8_lead(u, c);
+      continue;
+    }
+    u->is_bad = c < u->from || c > u->to;
+    u->left--;
+    u->from = 0x80;
+    u->to = 0xbf;
   }
-  return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
+}
+
+int header_utf8_is_good(const struct header_utf8 *u)
+{
+  return !u->is_bad && u->left == 0;
 }
 
 int header_is_utf8(const char *s, size_t len)
 {
-  while (len > 0) {
-    size_t n = utf8_char((const unsigned char *)s, len);
-    if (n == 0)
-      return 0;
-    s += n;
-    len -= n;
-  }
-  return 1;
+  struct header_utf8 u = {0};
+
+  header_utf8_piece(&u, s, len);
+  return header_utf8_is_good(&u);
 }

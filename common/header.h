@@ -23,5 +23,14 @@ int header_unfold(stralloc *out, const char *s, size_t len);
 int header_has_8bit(const char *s, size_t len);
 /* whether all of it is well-formed UTF-8 (RFC 3629) */
 int header_is_utf8(const char *s, size_t len);
+/* the same of what comes in pieces; it starts with zeroes */
+struct header_utf8 {
+  int is_bad;
+  unsigned int left;       /* bytes that the character at hand still needs, */
+  unsigned char from, to;  /* the next of them between these */
+};
+void header_utf8_piece(struct header_utf8 *u, const char *s, size_t len);
+/* after the last piece */
+int header_utf8_is_good(const struct header_utf8 *u);
 
 #endif

@@ -238,10 +238,11 @@ void loop_run(void)
     fire_due();
     if (after_turn)
       after_turn();
-    if (ended)
-      break;
-    serve(until_next());
+    if (!ended)
+      serve(until_next());
   }
+  if (after_turn)
+    after_turn(); /* the last turn's too */
 }
 
 void loop_end(void)

@@ -28,6 +28,7 @@
 struct tls {
   SSL *ssl;
   size_t may_read; /* bytes, of this call */
+  uint64_t taken;
   short wants;
   int is_over; /* OpenSSL must not be asked again */
   char why[TLS_TEXT];
@@ -114,8 +115,10 @@ static long count_read(BIO *b, int what, const char *buf, size_t len, int argi, 
     BIO_set_retry_read(b);
     return -1;
   }
-  if (what == (BIO_CB_READ | BIO_CB_RETURN) && r > 0)
+  if (what == (BIO_CB_READ | BIO_CB_RETURN) && r > 0) {
     t->may_read -= *n < t->may_read ? *n : t->may_read;
+    t->taken += *n;
+  }
   return r;
 }
 
@@ -208,6 +211,11 @@ enum tls_state tls_write(struct tls *t, const char *s, size_t len, size_t *n)
   before_call(t);
   r = SSL_write_ex(t->ssl, s, len, n);
   return outcome(t, r, errno);
+}
+
+uint64_t tls_taken(const struct tls *t)
+{
+  return t->taken;
 }
 
 short tls_wants(const struct tls *t)

@@ -7,6 +7,7 @@
 #define COMMON_TLS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define TLS_TEXT 128
 
@@ -37,6 +38,8 @@ enum tls_state tls_handshake(struct tls *t);
 enum tls_state tls_read(struct tls *t, char *buf, size_t len, size_t *n);
 /* after TLS_WAITS the next write must begin with the same bytes */
 enum tls_state tls_write(struct tls *t, const char *s, size_t len, size_t *n);
+/* bytes taken from the socket so far */
+uint64_t tls_taken(const struct tls *t);
 /* the poll() event the last call waits for */
 short tls_wants(const struct tls *t);
 

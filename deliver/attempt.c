@@ -314,6 +314,9 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
     t->off = s->off;
     t->greeting = s->greeting;
     t->facts = s->facts & IF_CARD;
+    t->row = s->mail_row;
+    t->code = s->mail_code;
+    memcpy(t->text, s->mail_text, sizeof t->text);
     a->later++;
   } else if (s->end != DO_GO_ON)
     record(a, s->final, s->status, &s->text, host_of(s));

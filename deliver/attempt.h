@@ -70,9 +70,10 @@ struct attempt {
   unsigned int addresses, sessions; /* tried so far */
   int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
   int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
+  uint64_t tried_at;                /* when it was last tried before, by its history; 0: not known */
   char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
   struct spoken spoken;             /* what was said to the peers and by them */
-  int is_probe;                     /* the ladder is climbed, no mail is sent */
+  int is_probe;                     /* the ladder is climbed, up to RCPT when there are recipients */
   /* signed 8-bit mail (LADDER.md X14) */
   struct eightbit_case eight;
   size_t others;                  /* addresses that come after the one being tried */
@@ -97,6 +98,9 @@ struct target {
   uint32_t off;       /* without these verbs, */
   enum ladder_rung greeting; /* greeted so, */
   uint64_t facts;     /* of enum ladder_fact: why */
+  const struct ladder_row *row; /* to be learned if that works; NULL: nothing */
+  uint16_t code;
+  char text[PEERS_TEXT];
 };
 
 /* runs it to the end; the exit code of its process */

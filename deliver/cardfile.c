@@ -125,5 +125,7 @@ int cardfile_put(const struct cardfile *f, const struct cardfile_ring *r, size_t
 {
   ssize_t n = pwrite(f->write, record, r->size, r->start + (off_t)(at * r->size));
 
+  if (n >= 0 && n != (ssize_t)r->size)
+    errno = ENOSPC;
   return n == (ssize_t)r->size ? 0 : -1;
 }

@@ -34,6 +34,13 @@ int cardfile_read(struct cardfile *f, int dirfd, const struct cardfile_format *t
 int cardfile_edit(struct cardfile *f, int dirfd, const struct cardfile_format *t);
 void cardfile_close(struct cardfile *f);
 
+/* when a record was last of use, as a time on it says: one in the future is none, so that a damaged
+ * record, or one from before the clock was set right, makes room for others */
+static inline uint32_t cardfile_used(uint32_t at, uint32_t now)
+{
+  return at <= now ? at : 0;
+}
+
 /* copies `many` records from place `at` of a ring on, which its beginning follows its end */
 void cardfile_get(const struct cardfile *f, const struct cardfile_ring *r, size_t at, size_t many,
                   void *out);

@@ -172,9 +172,11 @@ const struct ladder_row *client_judge(struct session *s, enum ladder_rung rung, 
   if (saw == SAW_FOREIGN)
     saw = look_at_foreign(s);
   if (rung > RUNG_READY)
-    s->facts &= ~(uint64_t)IF_SYNC;
+    s->facts &= ~(uint64_t)(IF_SYNC | IF_TOO_MANY);
   if (rung > RUNG_READY && saw == SAW_REPLY && reply_names_pipelining(&s->reply))
     s->facts |= IF_SYNC;
+  if (rung == RUNG_RCPT && saw == SAW_REPLY && reply_may_be_too_many(&s->reply))
+    s->facts |= IF_TOO_MANY;
   row = ladder_find(rung, saw, saw == SAW_REPLY ? s->reply.code : 0, s->facts);
   if (rung != RUNG_HELO || saw == SAW_REPLY || !s->greeting_row)
     notes_lesson(s, rung, saw); /* a close after HELO belongs to the refusal before it */
@@ -442,7 +444,8 @@ static void forget_helo(struct session *s)
 /* a greeting was accepted: the peer speaks SMTP and takes ours */
 static void forget_refusals(struct session *s)
 {
-  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT};
+  static const enum peers_fact facts[] = {FACT_HOST5, FACT_NO_MAIL, FACT_NOT_SMTP, FACT_SOFT_HIT,
+                                          FACT_HELO_FAILED};
 
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
     client_unlearn(s, facts[i], "H1");
@@ -454,7 +457,7 @@ static void prove_greeting(struct session *s)
   if (s->greeting_row)
     memcpy(s->lesson, s->greeting_text, sizeof s->lesson);
   if (s->greeting_row)
-    client_learn(s, s->greeting_row->learn, s->greeting_row, s->greeting_code);
+    starttls_learn(s, s->greeting_row, s->greeting_code);
   s->greeting_row = NULL;
 }
 
@@ -497,12 +500,13 @@ static const struct ladder_row *ready(struct session *s, enum ladder_do how, enu
   if (how == DO_PLAIN || s->is_helo)
     take_plain(s);
   s->greeting = greeting_again(s, rung);
-  if (s->greeting == RUNG_EHLO && rung != RUNG_HELO && rung != RUNG_RSET)
+  if ((s->greeting == RUNG_EHLO || (s->greeting == RUNG_NAME && !s->is_helo)) &&
+      rung != RUNG_HELO && rung != RUNG_RSET)
     forget_helo(s); /* EHLO works */
   forget_refusals(s);
   prove_greeting(s);
   s->reached = rung;
-  if (s->attempt->is_probe)
+  if (s->attempt->is_probe && s->attempt->n == 0)
     return &probed;
   tell_greeting(s, how);
   starttls_settle(s);
@@ -588,7 +592,10 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
   s->facts = 0;
   s->connections = t->connections;
   s->reached = RUNG_COUNT;
-  s->greeting_row = s->mail_row = NULL;
+  s->greeting_row = NULL;
+  s->mail_row = t->row;
+  s->mail_code = t->code;
+  memcpy(s->mail_text, t->text, sizeof s->mail_text);
   s->noted = FACT_NONE;
   s->status[0] = 0;
   s->text.len = 0;
@@ -609,6 +616,8 @@ static void prepare(struct session *s, struct attempt *a, const struct target *t
     s->facts |= IF_HUNG;
   if (peers_holds(&s->card, FACT_EHLO_4YZ, a->now))
     s->facts |= IF_4YZ;
+  if (peers_holds(&s->card, FACT_HELO_FAILED, a->now))
+    s->facts |= IF_HELO_FAILED;
   if (client_card_says(s, FACT_LITERAL_NAME))
     s->facts |= IF_LITERAL | IF_CARD_NAME;
   starttls_prepare(s);

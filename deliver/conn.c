@@ -16,6 +16,7 @@
 #include "deliver/spoken.h"
 
 #define BLOCK 65536
+#define TLS_MOST (1 << 20) /* bytes that TLS takes within one deadline */
 
 uint64_t conn_clock(void)
 {
@@ -40,6 +41,19 @@ static int wait_for(const struct conn *c, short events, uint64_t deadline)
       return 0;
   }
   return 0;
+}
+
+/* a clock starts: for a reply, a block, a handshake */
+static void start_clock(struct conn *c)
+{
+  c->taken = c->tls ? tls_taken(c->tls) : 0;
+}
+
+/* TLS passes over some of what a peer may send without end, at the peer's pace: that must not keep us
+ * busy until the clock has run out */
+static int may_take(const struct conn *c)
+{
+  return !c->tls || tls_taken(c->tls) - c->taken < TLS_MOST;
 }
 
 /* ---- opening and closing */
@@ -218,6 +232,7 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
   enum reply_state state = REPLY_MORE;
 
   reply_start(r);
+  start_clock(c);
   if (conn_clock() >= deadline) /* whatever lies there: a peer that never stops is not read for ever */
     return SAW_SILENCE;
   for (;;) {
@@ -229,7 +244,8 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
     c->at = c->len = 0;
     if (c->has_ended || c->fd < 0)
       return ended(c, r);
-    if (!take(c) && !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline))
+    if (!take(c) &&
+        (!may_take(c) || !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline)))
       return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
   }
 }
@@ -271,7 +287,7 @@ static ssize_t write_some(struct conn *c, const char *s, size_t len, uint64_t de
 {
   for (;;) {
     ssize_t n = c->tls ? send_tls(c, s, len) : send(c->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    int can_read = c->len < CONN_IN && !c->has_ended, came;
+    int can_read = c->len < CONN_IN && !c->has_ended && may_take(c), came;
     if (n >= 0 || (errno != EAGAIN && errno != EINTR))
       return n;
     came = wait_for(c, (short)(POLLOUT | (can_read ? POLLIN : 0)), deadline);
@@ -294,6 +310,7 @@ int conn_write(struct conn *c, const char *s, size_t len, uint64_t timeout_ms)
   while (len > 0) {
     size_t block = len < BLOCK ? len : BLOCK;
     uint64_t deadline = conn_clock() + timeout_ms;
+    start_clock(c);
     len -= block;
     while (block > 0) {
       ssize_t n = write_some(c, s, len + block, deadline);
@@ -330,9 +347,10 @@ enum saw conn_starttls(struct conn *c, const char *name, uint64_t deadline)
   c->tls = tls_client_start(c->fd, name);
   if (!c->tls)
     return SAW_LOCAL;
+  start_clock(c);
   do
     state = tls_handshake(c->tls);
-  while (state == TLS_WAITS && wait_for(c, tls_wants(c->tls), deadline));
+  while (state == TLS_WAITS && may_take(c) && wait_for(c, tls_wants(c->tls), deadline));
   snprintf(c->why, sizeof c->why, "%s", tls_why(c->tls));
   return of_state[state];
 }

@@ -45,6 +45,7 @@ struct conn {
   size_t at, len;           /* of in */
   char in[CONN_IN];
   struct tls *tls;          /* NULL: in clear */
+  uint64_t taken;           /* of it, tls_taken() when the clock that runs was started */
   char why[TLS_TEXT];       /* more about what was last seen of TLS, or "" */
 };
 

@@ -32,6 +32,7 @@ struct entity {
   enum treatment treatment;
   enum mime_cte cte; /* the encoding to declare, CTE_NONE: leave the field alone */
   int add_type, add_version;
+  int is_utf8; /* its body is */
 };
 
 struct delimiter {
@@ -48,6 +49,8 @@ void convert_body(struct convert *cv, const struct entity *e, unsigned int depth
 struct delimiter convert_delimiter(struct convert *cv, const struct mime *m, uint64_t at,
                                    uint64_t to);
 void convert_copy(struct convert *cv, uint64_t from, uint64_t to);
+/* the same for a header field; 8-bit bytes that may not stay become question marks */
+void convert_hide(struct convert *cv, uint64_t from, uint64_t to);
 /* whether reading or writing failed: there is nothing more to do */
 int convert_is_stopped(const struct convert *cv);
 

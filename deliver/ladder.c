@@ -17,6 +17,15 @@
 #define HANG (S(SILENCE) | S(UNFINISHED))
 #define NONSENSE (S(GARBLED) | S(ENDLESS))
 #define ANY 0xffffffffU
+/* HELO, said first because of the card, is put off or left unanswered: on the second successive
+ * attempt EHLO is tried, as HELO is the other way round (E27, E11) */
+#define CARD_FAILS(at) \
+  ROW("H8", at, REPLY, "4..", DO_FRESH_EHLO, .when = IF_CARD | IF_HELO_FAILED, \
+      .note = FACT_HELO_FAILED), \
+  ROW("H8", at, REPLY, "4..", DO_NEXT, .when = IF_CARD, .note = FACT_HELO_FAILED), \
+  ROW("H11", at, HANG, NULL, DO_FRESH_EHLO, .when = IF_CARD | IF_HELO_FAILED, \
+      .note = FACT_HELO_FAILED), \
+  ROW("H11", at, HANG, NULL, DO_NEXT, .when = IF_CARD, .note = FACT_HELO_FAILED)
 #define ROW(row, at, seen, reply_code, next, ...) \
   {.number = row, .rung = RUNG_##at, .saw = seen, .code = reply_code, .then = next, __VA_ARGS__}
 
@@ -55,6 +64,8 @@ static const struct ladder_row rows[] = {
   ROW("E15", EHLO, REPLY, "250", DO_READY),
   ROW("E25", EHLO, REPLY, "2..", DO_PLAIN),
   ROW("E8", EHLO, REPLY, "421", DO_NEXT, .note = FACT_SOFT_HIT),
+  ROW("E27", EHLO, REPLY, "4..", DO_FRESH_EHLO, .when = IF_4YZ | IF_CARD_NAME,
+   .note = FACT_EHLO_4YZ),
   ROW("E27", EHLO, REPLY, "4..", DO_HELO, .when = IF_4YZ, .unless = IF_NEEDED | IF_OVER,
    .note = FACT_EHLO_4YZ),
   ROW("E27", EHLO, REPLY, "4..", DO_NEXT, .note = FACT_EHLO_4YZ),
@@ -82,6 +93,8 @@ static const struct ladder_row rows[] = {
   ROW("E23", EHLO, S(ECHO), NULL, DO_NEXT, .note = FACT_NOT_SMTP,
    .status = "4.4.6"),
   ROW("E23", EHLO, S(FOREIGN) | S(BINARY), NULL, DO_NEXT, .note = FACT_NOT_SMTP),
+  ROW("E11", EHLO, HANG, NULL, DO_FRESH_EHLO, .when = IF_HUNG | IF_CARD_NAME,
+   .note = FACT_EHLO_HANG),
   ROW("E11", EHLO, S(SILENCE), NULL, DO_FRESH_HELO, .when = IF_HUNG, .unless = IF_NEEDED,
    .learn = FACT_HELO_ONLY, .note = FACT_EHLO_HANG),
   ROW("E11", EHLO, S(SILENCE), NULL, DO_NEXT, .note = FACT_EHLO_HANG),
@@ -111,6 +124,7 @@ static const struct ladder_row rows[] = {
    .final = FINAL_GREET, .learn = FACT_LITERAL_NAME, .note = FACT_NAME_REFUSED),
   ROW("H6", HELO, REPLY, "5..", DO_NAME, .when = IF_NAME, .unless = IF_LITERAL,
    .final = FINAL_GREET, .learn = FACT_LITERAL_NAME, .note = FACT_NAME_REFUSED),
+  ROW("T12", HELO, REPLY, "503", DO_RSET, .when = IF_TLS, .unless = IF_OVER, .final = FINAL_GREET),
   ROW("H4", HELO, REPLY, "503", DO_RSET, .unless = IF_OVER, .final = FINAL_GREET,
    .learn = FACT_NEEDS_RSET),
   ROW("H4", HELO, REPLY, "5..", DO_RSET, .when = IF_EHLO_50X, .unless = IF_OVER,
@@ -132,6 +146,7 @@ static const struct ladder_row rows[] = {
   ROW("H5", RSET, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD),
   ROW("E3", RSET, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD_NAME),
   ROW("H7", RSET, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  CARD_FAILS(RSET),
   ROW("H11", RSET, ANY, NULL, DO_NEXT),
 
   /* ---- HELO on a new connection, after EHLO failed on another */
@@ -156,20 +171,24 @@ static const struct ladder_row rows[] = {
   ROW("E3", FIRST, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD_NAME),
   ROW("H10", FIRST, CUT | NONSENSE, NULL, DO_FRESH_EHLO, .when = IF_CARD),
   ROW("H7", FIRST, REPLY, "5..", DO_NEXT, .final = FINAL_GREET, .note = FACT_HOST5),
+  CARD_FAILS(FIRST),
   ROW("H10", FIRST, ANY, NULL, DO_NEXT),
 
   /* ---- once more with our address */
   ROW("T9", NAME, REPLY, "250", DO_STARTTLS, .when = IF_TLS_OFFERED),
   ROW("N", NAME, REPLY, "250", DO_READY),
   ROW("N", NAME, REPLY, "2..", DO_PLAIN),
+  CARD_FAILS(NAME),
   ROW("E8", NAME, REPLY, "4..", DO_NEXT),
   ROW("B7", NAME, REPLY, "521", DO_NEXT, .final = FINAL_NO_MAIL, .note = FACT_NO_MAIL),
   ROW("H5", NAME, REPLY, "5..", DO_FRESH_EHLO, .when = IF_CARD),
+  ROW("H10", NAME, CUT | NONSENSE, NULL, DO_FRESH_EHLO, .when = IF_CARD),
   ROW("N", NAME, REPLY, "5..", DO_NEXT, .final = FINAL_GREET),
   ROW("N", NAME, ANY, NULL, DO_NEXT),
 
   /* ---- STARTTLS */
   ROW("T9", STARTTLS, REPLY, "220", DO_HANDSHAKE),
+  ROW("E8", STARTTLS, REPLY, "421", DO_NEXT, .when = IF_UNASKED, .note = FACT_SOFT_HIT),
   ROW("T3", STARTTLS, REPLY, "4..", DO_NEXT, .when = IF_NO_CLEAR, .note = FACT_STARTTLS_4YZ,
    .status = "4.7.4"),
   ROW("T3", STARTTLS, REPLY, "421", DO_CLEAR, .note = FACT_STARTTLS_4YZ),
@@ -307,8 +326,10 @@ static const struct ladder_row rows[] = {
   ROW("X3", RCPT, REPLY, "421", DO_FRESH_REDO, .when = IF_BATCH, .unless = IF_ACCEPTED,
    .learn = FACT_NO_PIPELINING, .without = VERB_PIPELINING),
   ROW("D7", RCPT, REPLY, "421", DO_NEXT),
-  ROW("X26", RCPT, REPLY, "452", DO_AGAIN, .when = IF_ACCEPTED, .note = FACT_RCPT_MAX),
-  ROW("X26", RCPT, REPLY, "552", DO_AGAIN, .when = IF_ACCEPTED, .note = FACT_RCPT_MAX),
+  ROW("X26", RCPT, REPLY, "452", DO_AGAIN, .when = IF_ACCEPTED | IF_TOO_MANY,
+   .note = FACT_RCPT_MAX),
+  ROW("X26", RCPT, REPLY, "552", DO_AGAIN, .when = IF_ACCEPTED | IF_TOO_MANY,
+   .note = FACT_RCPT_MAX),
   ROW("X22", RCPT, REPLY, "555", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,
    .without = VERB_DSN),
   ROW("X22", RCPT, REPLY, "50[14]", DO_REDO, .when = IF_DSN, .learn = FACT_NO_DSN,

@@ -77,6 +77,9 @@ enum ladder_fact {
   IF_BARRED = 1LL << 33,   /* the same, and it is neither converted nor sent */
   IF_HELO = 1LL << 34,     /* HELO opened the session */
   IF_CARD_NAME = 1LL << 35, /* our address was said for a name because of the card */
+  IF_TOO_MANY = 1LL << 36, /* the reply can be about the number of recipients */
+  IF_HELO_FAILED = 1LL << 37, /* HELO, said first, was put off or left unanswered here before */
+  IF_UNASKED = 1LL << 38,  /* the reply came before STARTTLS was said */
   IF_SYNC = IF_NAME        /* after the greeting: the reply is about commands sent together */
 };
 

@@ -97,6 +97,7 @@ static size_t hash(const struct offers *o, const struct offers_card *c)
 static size_t find(const struct offers *o, const struct offers_card *peer, struct offers_card *known)
 {
   struct offers_card near[NEAR];
+  uint32_t now = peer->now.at;
   size_t from = hash(o, peer) & (CARDS - 1), best = 0;
 
   cardfile_get(&o->file, &ring, from, NEAR, near);
@@ -106,7 +107,8 @@ static size_t find(const struct offers *o, const struct offers_card *peer, struc
       *known = near[i];
       return (from + i) & (CARDS - 1);
     }
-    if (near[best].port && (!near[i].port || near[i].now.at < near[best].now.at))
+    if (near[best].port && (!near[i].port || cardfile_used(near[i].now.at, now) <
+                                               cardfile_used(near[best].now.at, now)))
       best = i;
   }
   return (from + best) & (CARDS - 1);

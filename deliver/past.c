@@ -54,8 +54,10 @@ static int note_past(void *arg, const struct history_line *l)
   if (l->kind != 'o' || units_number(l->field[0], strlen(l->field[0]), &number) != 0)
     return 0;
   for (size_t i = 0; i < a->n; i++)
-    if (a->recipient[i].number == number)
+    if (a->recipient[i].number == number) {
       a->recipient[i].was_moved = strstr(l->field[4], "(" MOVED) != NULL;
+      a->tried_at = l->time;
+    }
   return 0;
 }
 

@@ -7,7 +7,7 @@
 
 #include "deliver/attempt.h"
 
-/* reads the message's history into lost_at and the recipients' was_moved */
+/* reads the message's history into lost_at, tried_at and the recipients' was_moved */
 void past_read(struct attempt *a);
 /* when r's last reply wants to see us again, within bounds and not after `end`; 0: it does not
  * say, or we do not listen */

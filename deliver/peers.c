@@ -188,9 +188,15 @@ static int is_at(const struct disk_card *d, const struct ip *ip, uint16_t port)
   return d->port == port && d->family == ip->family && memcmp(d->ip, ip->bytes, sizeof d->ip) == 0;
 }
 
-/* the place of a card; or, with `claims`, one it may take: free, or used longest ago. *d: what
- * is there */
-static size_t find(const struct peers *p, const struct ip *ip, uint16_t port, int claims,
+/* when it was last of use; 0 for none, or a damaged one */
+static uint32_t last_use(const struct disk_card *d, uint32_t now)
+{
+  return d->port && d->sum == sum_of(d) ? cardfile_used(d->used, now) : 0;
+}
+
+/* the place of a card; or, with `claims`, the time at which it is put there, one it may take: free,
+ * or used longest ago. *d: what is there */
+static size_t find(const struct peers *p, const struct ip *ip, uint16_t port, uint32_t claims,
                    struct disk_card *d)
 {
   size_t from = hash(p, ip, port, 0) & (PEERS_CARDS - 1), best = NEAR_CARDS;
@@ -203,7 +209,8 @@ static size_t find(const struct peers *p, const struct ip *ip, uint16_t port, in
       break;
     }
     if (claims && (best == NEAR_CARDS ||
-                   (near[best].port && (!near[i].port || near[i].used < near[best].used))))
+                   (near[best].port && (!near[i].port || last_use(&near[i], claims) <
+                                                           last_use(&near[best], claims)))))
       best = i;
   }
   if (best == NEAR_CARDS)
@@ -232,17 +239,17 @@ static int is_empty(const struct peers_card *c)
   return 1;
 }
 
-void peers_store(struct peers *p, const struct peers_card *card)
+int peers_store(struct peers *p, const struct peers_card *card)
 {
   struct disk_card d;
-  size_t at = find(p, &card->ip, card->port, !is_empty(card), &d);
+  size_t at = find(p, &card->ip, card->port, is_empty(card) ? 0 : card->used, &d);
 
   if (at == PEERS_CARDS)
-    return;
+    return 0; /* there was none to be erased */
   pack(card, &d);
   if (is_empty(card))
     memset(&d, 0, sizeof d);
-  cardfile_put(&p->file, &cards, at, &d);
+  return cardfile_put(&p->file, &cards, at, &d);
 }
 
 int peers_at(const struct peers *p, size_t i, struct peers_card *card)
@@ -273,7 +280,7 @@ int peers_holds(const struct peers_card *card, enum peers_fact f, uint64_t now)
 {
   const struct peers_note *n = peers_note(card, f);
 
-  return n && n->until > now;
+  return n && n->until > now && n->until - now <= PEERS_LONGEST;
 }
 
 int peers_each(const struct peers *p, int (*f)(void *arg, const struct peers_card *c), void *arg)
@@ -310,7 +317,8 @@ static size_t find_text(const struct peers *p, const struct peers_card *c, enum 
       break;
     }
     if (claims && (best == NEAR_TEXTS ||
-                   (near[best].fact && (!near[i].fact || near[i].since < near[best].since))))
+                   (near[best].fact && (!near[i].fact || cardfile_used(near[i].since, c->used) <
+                                                           cardfile_used(near[best].since, c->used)))))
       best = i;
   }
   if (best == NEAR_TEXTS)

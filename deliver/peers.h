@@ -50,7 +50,8 @@
   X(UNREACHABLE, "unreachable", 600, 600, "no route to it: tried after others") \
   X(DOT_HANG, "dot-hang", 86400, 86400, "did not answer the end of a message in time") \
   X(SOFT_HIT, "soft-hit", 86400, 86400, "could not serve us just then; how often in a row") \
-  X(PROTOCOL_HIT, "protocol-hit", 86400, 86400, "said what is no SMTP; how often")
+  X(PROTOCOL_HIT, "protocol-hit", 86400, 86400, "said what is no SMTP; how often") \
+  X(HELO_FAILED, "helo-failed", 86400, 86400, "put off HELO, said first, or did not answer it")
 
 enum peers_fact {
   FACT_NONE,
@@ -102,7 +103,8 @@ int peers_descriptor(const struct peers *p);
 int peers_card(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card);
 /* the note of a fact, in force or past its time (on probation); NULL when there is none */
 const struct peers_note *peers_note(const struct peers_card *card, enum peers_fact f);
-/* whether a fact is in force */
+/* whether a fact is in force; until a time that none is learned for it is not: a clock was wrong */
+#define PEERS_LONGEST (31 * 86400)
 int peers_holds(const struct peers_card *card, enum peers_fact f, uint64_t now);
 
 /* what taught a fact, and when it was first seen; text "" and since 0 when that is not known */
@@ -132,9 +134,9 @@ int peers_news_read(const char *evidence, size_t len, struct peers_news *n);
 #define PEERS_NEWS_EVIDENCE (PEERS_EVIDENCE + PEERS_TEXT + 8)
 void peers_news_format(const struct peers_news *n, char fact[PEERS_NEWS_FACT],
                        char evidence[PEERS_NEWS_EVIDENCE]);
-/* remembers; returns until when */
+/* remembers; returns until when, or 0 with errno: the card could not be written */
 uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now);
-/* 1 when it was remembered, else 0 */
+/* 1 when it was remembered, else 0; -1 with errno: and still is, the card could not be written */
 int peers_unlearn(struct peers *p, const struct peers_news *n);
 /* a fact's time is over and a message tries without it: until that is known, or some minutes
  * have passed, it holds for others. 1 when the fact was there and over, else 0. */

@@ -168,6 +168,7 @@ uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now)
   struct peers_evidence known;
   struct peers_note *note;
   struct peers_card c;
+  uint64_t until;
   int is_new;
 
   peers_load(p, &n->ip, n->port, &c);
@@ -192,13 +193,13 @@ uint64_t peers_learn(struct peers *p, const struct peers_news *n, uint64_t now)
     c.rcpt_max = n->value;
   peers_evidence(p, &c, n->fact, &known);
   peers_keep_text(p, &c, n->fact, is_new || !known.since ? (uint32_t)now : known.since, n->text);
-  peers_store(p, &c);
-  if (adds_up(n, note)) {
+  until = peers_store(p, &c) == 0 ? now + lasts(n, note->level) : 0;
+  if (until && adds_up(n, note)) {
     struct peers_news down = *n;
     down.fact = FACT_DOWN;
     peers_learn(p, &down, now);
   }
-  return now + lasts(n, note->level);
+  return until;
 }
 
 int peers_unlearn(struct peers *p, const struct peers_news *n)
@@ -211,8 +212,9 @@ int peers_unlearn(struct peers *p, const struct peers_news *n)
   if (!note)
     return 0;
   memset(note, 0, sizeof *note);
+  if (peers_store(p, &c) != 0)
+    return -1;
   peers_keep_text(p, &c, n->fact, 0, NULL);
-  peers_store(p, &c);
   return 1;
 }
 

@@ -2,7 +2,7 @@
  *
  * Runs as its caller; as root it becomes hldeliver, and before the first byte from the network
  * it is confined like an attempt. It greets as an attempt would, without peer memory, and says
- * QUIT where an attempt says MAIL. Peers and DNS answers are hostile; what is shown is escaped. */
+ * QUIT where an attempt says MAIL; with a message where an attempt says DATA. Peers and DNS answers are hostile; what is shown is escaped. */
 #include "deliver/probe.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include "common/verdict.h"
 #include "deliver/client.h"
 #include "deliver/probe_dns.h"
+#include "deliver/probe_envelope.h"
 #include "deliver/probe_message.h"
 #include "queue/destination.h"
 #include "queue/dialogue.h"
@@ -150,6 +151,7 @@ static void print_end(const struct probe *p, const struct session *s)
   if (p->message.fd >= 0) {
     probe_message_fit(&p->message, s, &f);
     print_fit(&f);
+    probe_envelope_print(&p->message, s);
   }
   printf("\n");
 }
@@ -216,6 +218,8 @@ static json_t *end_json(const struct probe *p, const struct session *s, const st
     json_object_set_new(o, "size_limit", json_integer((json_int_t)s->ehlo.size));
     if (p->message.fd >= 0)
       json_object_set_new(o, "message", fit_json(p, s));
+    if (p->message.n > 0)
+      json_object_set_new(o, "envelope", probe_envelope_json(&p->message, s));
   } else {
     char *why = strndup(s->text.len ? s->text.s : "", s->text.len);
     json_object_set_new(o, "status", json_string(s->status));
@@ -239,7 +243,8 @@ static void tell_trouble(struct probe *p, const char *why)
 static void try_one(struct probe *p, const struct target *t, size_t others)
 {
   static struct session s;
-  const struct attempt_given g = {.id = ID, .ask = -1, .report = -1, .table = p->table};
+  const struct attempt_given g = {.id = ID, .message = p->message.fd, .ask = -1, .report = -1,
+                                  .table = p->table};
   struct attempt a = {.given = &g, .env = p->message.e, .n = p->message.n,
                       .recipient = p->message.recipient, .eight = p->message.eight,
                       .others = others, .now = (uint64_t)time(NULL), .is_probe = 1};
@@ -248,6 +253,7 @@ static void try_one(struct probe *p, const struct target *t, size_t others)
   if (!p->json)
     a.spoken.live = print_at_once;
   p->tried++;
+  probe_envelope_reset(&p->message);
   client_try(&s, &a, t);
   p->greeted += s.reached != RUNG_COUNT;
   if (p->json)
@@ -408,13 +414,15 @@ static int run(struct probe *p, const char *what)
 
 static int usage(void)
 {
-  fprintf(stderr, "usage: heloise probe DOMAIN|HOST:PORT [--message ID|FILE] [--json]\n");
+  fprintf(stderr, "usage: heloise probe DOMAIN|HOST:PORT [--json]\n"
+                  "       [--message ID|FILE [--sender ADDRESS] [--recipient ADDRESS]...]\n");
   return EXIT_USAGE;
 }
 
 int probe_command(const struct instance *i, int argc, char **argv)
 {
   struct probe p = {.ask = -1, .message.fd = -1};
+  struct probe_envelope e = {0};
   const char *what = NULL, *message = NULL;
   int r, is_json = 0;
 
@@ -423,12 +431,16 @@ int probe_command(const struct instance *i, int argc, char **argv)
       is_json = 1;
     else if (strcmp(argv[a], "--message") == 0 && a + 1 < argc && !message)
       message = argv[++a];
+    else if (strcmp(argv[a], "--sender") == 0 && a + 1 < argc && !e.sender)
+      e.sender = argv[++a];
+    else if (strcmp(argv[a], "--recipient") == 0 && a + 1 < argc && e.n < PROBE_RECIPIENTS)
+      e.recipient[e.n++] = argv[++a];
     else if (argv[a][0] != '-' && argv[a][0] && !what)
       what = argv[a];
     else
       return usage();
   }
-  if (!what)
+  if (!what || (!message && (e.sender || e.n > 0)))
     return usage();
   p.json = is_json ? json_object() : NULL;
   r = load(i, &p);
@@ -436,5 +448,7 @@ int probe_command(const struct instance *i, int argc, char **argv)
     r = probe_message_open(i, message, &p.message);
   if (r == 0)
     r = read_peer(&p, what);
+  if (r == 0 && message)
+    r = probe_envelope_set(&e, p.rule.len ? what : NULL, &p.message);
   return r == 0 ? run(&p, what) : r;
 }

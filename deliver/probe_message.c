@@ -99,7 +99,8 @@ static int open_file(const char *path, struct probe_message *m)
     return complain(path, strerror(errno), EXIT_IOERR);
   m->e.body_len = w.c.size;
   m->e.longest = w.c.longest;
-  m->e.sender = "";
+  m->e.id = "probe";
+  m->e.sender = m->e.ret = m->e.envid = "";
   m->e.content = (w.c.has_8bit_header ? CONTENT_8BIT_HEADER : 0U) |
                  (w.c.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
                  (w.c.has_dot_line ? CONTENT_DOT_LINE : 0U);

@@ -10,9 +10,9 @@
 
 struct probe_message {
   int fd; /* -1: no message */
-  struct envelope e; /* of a file only what is said of its content */
+  struct envelope e; /* of a file only what is said of its content, and the null sender */
   size_t n;
-  struct recipient *recipient; /* those that are left */
+  struct recipient *recipient; /* those that are left; of a file none */
   struct eightbit_case eight;
 };
 

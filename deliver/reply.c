@@ -179,6 +179,26 @@ int reply_status(const struct reply *r, char out[REPLY_STATUS])
   return 1;
 }
 
+static int has_any(const char *text, const char *const *words, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcasestr(text, words[i]))
+      return 1;
+  return 0;
+}
+
+int reply_may_be_too_many(const struct reply *r)
+{
+  static const char *const one[] = {"mailbox", "quota", "full", "space", "storage"};
+  char status[REPLY_STATUS];
+
+  if (strcasestr(r->text, "too many") && strcasestr(r->text, "recipient"))
+    return 1;
+  if (reply_status(r, status))
+    return strcmp(status + 1, ".5.3") == 0;
+  return !has_any(r->text, one, sizeof one / sizeof *one);
+}
+
 int reply_names_argument(const struct reply *r, const char *name)
 {
   static const char *const words[] = {"hostname", "host name", "domain name", "fqdn", "argument",
@@ -189,10 +209,7 @@ int reply_names_argument(const struct reply *r, const char *name)
     return 1;
   if (name[0] && strcasestr(r->text, name))
     return 1;
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (strcasestr(r->text, words[i]))
-      return 1;
-  return 0;
+  return has_any(r->text, words, sizeof words / sizeof *words);
 }
 
 int reply_names_pipelining(const struct reply *r)

@@ -45,6 +45,9 @@ int reply_format(stralloc *out, const struct reply *r, size_t max);
 int reply_status(const struct reply *r, char out[REPLY_STATUS]);
 /* whether it complains of commands that were sent together (X3) */
 int reply_names_pipelining(const struct reply *r);
+/* whether a 452 or 552 to RCPT can be about the number of recipients, not about this one (RFC 5321
+ * 4.5.3.1.10): by its enhanced code, x.5.3, or without one by its words */
+int reply_may_be_too_many(const struct reply *r);
 /* whether it talks about the name we said (LADDER.md rung N) */
 int reply_names_argument(const struct reply *r, const char *name);
 

@@ -20,10 +20,11 @@
 #include "deliver/parameter.h"
 
 #define DEPTH_MAX 32
-#define FIELD_MAX 65536 /* a longer header field is copied as it is */
+#define FIELD_MAX 65536 /* a longer header field is not encoded: its 8-bit bytes are lost */
 
 struct measure {
   int has_8bit, is_long, needs;
+  struct header_utf8 utf8;
   uint64_t size, qp_size;
 };
 
@@ -114,6 +115,7 @@ static struct measure measure(struct convert *cv, uint64_t from, uint64_t to)
     if (l.len == 0)
       break;
     m.has_8bit |= header_has_8bit(l.s, n);
+    header_utf8_piece(&m.utf8, l.s, l.len);
     line += n;
     m.is_long |= line > EIGHTBIT_LINE_MAX;
     m.needs |= has_odd_byte(l.s, n);
@@ -177,6 +179,7 @@ static void decide_leaf(const struct convert *cv, struct entity *e, const struct
     e->treatment = encoding_for(e, m);
     e->cte = e->treatment == TO_QP ? CTE_QP : CTE_BASE64;
     e->add_type = m->has_8bit && !e->mime.has_type;
+    e->is_utf8 = header_utf8_is_good(&m->utf8);
   } else
     relabel(cv, e);
 }
@@ -216,17 +219,16 @@ static const stralloc *remake(struct convert *cv, const stralloc *f, stralloc *m
   return made;
 }
 
-/* a field named "--..." could become a delimiter: it stays */
 static void put_field(struct convert *cv)
 {
   const stralloc *f = &cv->field;
 
-  if (f->s[0] != '-' && header_has_8bit(f->s, f->len) && !cv->only_lines) {
+  if (header_has_8bit(f->s, f->len) && !cv->only_lines) {
     if (header_is(f->s, f->len, "Content-Type") || header_is(f->s, f->len, "Content-Disposition"))
       f = remake(cv, f, &cv->made[0], parameter_field);
     f = remake(cv, f, &cv->made[1], encodedword_field);
   }
-  if (f->s && f->s[0] != '-' && fold_is_long(f->s, f->len))
+  if (f->s && fold_is_long(f->s, f->len))
     f = remake(cv, f, &cv->made[f == &cv->made[1] ? 0 : 1], fold_field);
   if (!cv->no_memory)
     transfer_put(&cv->out, f->s, f->len);
@@ -246,8 +248,8 @@ static void write_header(struct convert *cv, const struct entity *e)
       if (declares)
         put_text(cv, mime_cte_field(e->cte));
       declares = 0;
-    } else if (cv->is_cut)
-      convert_copy(cv, at, next);
+    } else if (cv->is_cut || cv->field.s[0] == '-') /* "--...", folded, could become a delimiter */
+      convert_hide(cv, at, next);
     else
       put_field(cv);
     at = next;
@@ -255,7 +257,8 @@ static void write_header(struct convert *cv, const struct entity *e)
   if (e->add_version)
     put_text(cv, "MIME-Version: 1.0\r\n");
   if (e->add_type)
-    put_text(cv, "Content-Type: text/plain; charset=unknown-8bit\r\n");
+    put_text(cv, e->is_utf8 ? "Content-Type: text/plain; charset=utf-8\r\n"
+                            : "Content-Type: text/plain; charset=unknown-8bit\r\n"); /* RFC 1428 */
   if (declares)
     put_text(cv, mime_cte_field(e->cte));
   if (declares || needs_end)

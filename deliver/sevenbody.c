@@ -22,6 +22,23 @@ void convert_copy(struct convert *cv, uint64_t from, uint64_t to)
   }
 }
 
+/* a name that begins with a hyphen loses it where its line changes: that must not become a
+ * delimiter */
+void convert_hide(struct convert *cv, uint64_t from, uint64_t to)
+{
+  for (int is_first = 1; from < to && !convert_is_stopped(cv); is_first = 0) {
+    struct window_line l = window_line(&cv->in, from, to);
+    int changes = !cv->only_lines && header_has_8bit(l.s, l.len);
+    for (size_t i = 0; changes && i < l.len; i++)
+      transfer_put(&cv->out, (unsigned char)l.s[i] >= 128           ? "?"
+                             : is_first && i == 0 && l.s[i] == '-' ? "*"
+                                                                    : l.s + i, 1);
+    if (!changes)
+      transfer_put(&cv->out, l.s, l.len);
+    from += l.len;
+  }
+}
+
 static void write_kept(struct convert *cv, const struct entity *e, unsigned int depth)
 {
   (void)depth;

@@ -251,7 +251,11 @@ static void learn(const struct job *j, const char *peer, const struct peers_news
   stralloc until = {0};
 
   peers_news_format(n, fact, ignored);
-  noted(j, HISTORY_LEARNED, n, end);
+  noted(j, end ? HISTORY_LEARNED : HISTORY_UNKEPT, n, end);
+  if (!end) {
+    log_failed("deliver", "remember a peer", strerror(errno));
+    return;
+  }
   if (units_format_time(&until, end) == 0 && stralloc_0(&until))
     log_learned(peer, fact, until.s, evidence);
   free(until.s);
@@ -274,6 +278,7 @@ static int on_news(struct job *j, const struct wire_msg *m)
 {
   char peer[IP_PORT_TEXT], fact[PEERS_NEWS_FACT], evidence[PEERS_NEWS_EVIDENCE];
   struct peers_news n;
+  int r;
 
   if (read_news(m, &n) != 0)
     return -1;
@@ -285,7 +290,9 @@ static int on_news(struct job *j, const struct wire_msg *m)
     learn(j, peer, &n, evidence);
   } else if (m->type == WIRE_TRYING) {
     peers_probation(peers, &n, now());
-  } else if (peers_unlearn(peers, &n)) {
+  } else if ((r = peers_unlearn(peers, &n)) < 0) {
+    log_failed("deliver", "forget what proved wrong of a peer", strerror(errno));
+  } else if (r > 0) {
     log_unlearned(peer, peers_fact_word(n.fact), evidence);
     noted(j, HISTORY_UNLEARNED, &n, 0);
   }

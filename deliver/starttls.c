@@ -12,24 +12,28 @@
 #include "common/verbs.h"
 
 #define PROOF_APART 600  /* seconds between two failures that are believed (LADDER.md 8 rule 5) */
+#define SOON 5000        /* ms in which a reply that has begun should end */
 #define SEEN_AGAIN 86400 /* seconds after which a handshake is news again */
 
-/* facts that say TLS, or what leads to it, did not work */
+/* facts that say TLS did not work, or what leads to it */
 static const enum peers_fact failures[] = {FACT_TLS_MISSING, FACT_TLS_BROKEN, FACT_NO_STARTTLS,
                                            FACT_STARTTLS_4YZ, FACT_EHLO_DROP, FACT_EHLO_HANG,
                                            FACT_EHLO_4YZ};
+#define OF_TLS 4 /* of them are about TLS itself */
+#define FAILURES (sizeof failures / sizeof *failures)
 
 static int holds(const struct session *s, enum peers_fact f)
 {
   return peers_holds(&s->card, f, s->attempt->now);
 }
 
-/* how long ago it first failed, of what is still in force; 0 when nothing did */
-static uint64_t failed_for(const struct session *s)
+/* how long ago it first failed, in one of the first `kinds` ways, of what is still in force; 0 when
+ * nothing did */
+static uint64_t failed_for(const struct session *s, size_t kinds)
 {
   uint64_t longest = 0, now = s->attempt->now;
 
-  for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+  for (size_t i = 0; i < kinds; i++) {
     const struct peers_note *n = peers_note(&s->card, failures[i]);
     struct peers_evidence first;
     uint64_t since;
@@ -43,14 +47,33 @@ static uint64_t failed_for(const struct session *s)
   return longest;
 }
 
-/* the peer did TLS lately: one failure is not believed, so a message is deferred once; a second
- * one, ten minutes later, is */
+/* the peer did TLS lately, and nothing says yet that it does not any more: one failure is not
+ * believed, a second one, ten minutes after the first, is */
+static int is_doubted(const struct session *s)
+{
+  return holds(s, FACT_TLS_SEEN) && failed_for(s, FAILURES) < PROOF_APART;
+}
+
+/* the same once it was greeted: where EHLO works, that it once did not proves nothing about TLS */
+static int is_doubted_now(const struct session *s)
+{
+  return holds(s, FACT_TLS_SEEN) &&
+         failed_for(s, s->facts & IF_HELO ? FAILURES : OF_TLS) < PROOF_APART;
+}
+
+/* the message has met the failure before: it was tried after that was first seen, and deferred for
+ * it, or for another failure */
+static int was_deferred(const struct session *s)
+{
+  uint64_t ago = failed_for(s, FAILURES), tried = s->attempt->tried_at;
+
+  return ago > 0 && tried > 0 && s->attempt->now - ago <= tried;
+}
+
+/* what is doubted defers a message once; then it goes on, for a message must not be stuck (T2) */
 static int is_guarded(const struct session *s)
 {
-  uint64_t ago = failed_for(s);
-
-  return holds(s, FACT_TLS_SEEN) && strcmp(settings.tls_history, "warn") != 0 &&
-         ago < PROOF_APART && !(ago > 0 && s->attempt->given->tries > 0);
+  return is_doubted(s) && !was_deferred(s) && strcmp(settings.tls_history, "warn") != 0;
 }
 
 /* facts that switch STARTTLS off; past their time one message tries it again */
@@ -97,7 +120,7 @@ void starttls_prepare(struct session *s)
     s->facts |= IF_NEEDED | IF_NO_CLEAR;
   else if (s->target->is_in_clear)
     s->off |= VERB_STARTTLS;
-  else if (s->words.tls == PEER_TLS_UNSAID && is_off_by_card(s)) {
+  else if (s->words.tls == PEER_TLS_UNSAID && is_off_by_card(s) && !is_doubted(s)) {
     s->off |= VERB_STARTTLS;
     s->is_tls_off_by_card = 1;
   }
@@ -138,11 +161,17 @@ enum saw starttls_say(struct session *s)
 {
   enum saw saw;
 
-  reply_start(&s->reply);
-  if (conn_has_input(&s->conn)) { /* an answer that is there before the question */
+  s->facts &= ~(uint64_t)IF_UNASKED;
+  if (conn_has_input(&s->conn)) {
+    if (conn_reply(&s->conn, &s->reply, conn_clock() + SOON) == SAW_REPLY && s->reply.code == 421) {
+      s->facts |= IF_UNASKED; /* a peer that is closing may say so at any time */
+      return SAW_REPLY;
+    }
+    reply_start(&s->reply); /* an answer that is there before the question */
     snprintf(s->conn.why, sizeof s->conn.why, "bytes in clear before STARTTLS");
     return SAW_EARLY;
   }
+  reply_start(&s->reply);
   client_say(s, "STARTTLS", (const char *)NULL);
   saw = conn_reply(&s->conn, &s->reply, conn_clock() + settings.timeout_starttls);
   s->facts &= ~(uint64_t)IF_OVER;
@@ -199,6 +228,14 @@ enum saw starttls_handshake(struct session *s)
 
 /* ---- the end of it */
 
+void starttls_learn(struct session *s, const struct ladder_row *row, uint16_t code)
+{
+  enum peers_fact f = row->learn;
+  int is_downgrade = f == FACT_HELO_ONLY || f == FACT_NEEDS_RSET || f == FACT_NO_STARTTLS;
+
+  client_learn(s, is_downgrade && is_wanted(s) && is_doubted_now(s) ? FACT_TLS_MISSING : f, row, code);
+}
+
 void starttls_settle(struct session *s)
 {
   static const struct ladder_row seen = {.number = "T9"};
@@ -217,6 +254,6 @@ void starttls_settle(struct session *s)
     return;
   ip_port_format(address, &s->target->ip, s->target->port);
   log_downgraded(s->attempt->given->id, s->target->host, address);
-  if (failed_for(s) >= PROOF_APART)
+  if (!is_doubted_now(s))
     client_unlearn(s, FACT_TLS_SEEN, "T2");
 }

@@ -17,6 +17,10 @@ void starttls_offer(struct session *s);
 enum saw starttls_say(struct session *s);
 /* the handshake */
 enum saw starttls_handshake(struct session *s);
+/* learns what a greeting that worked has proved by row. Of a peer that did TLS lately HELO and
+ * no-starttls are learned on the second proof only, ten minutes after the first (LADDER.md 8 rule 5),
+ * which is kept as tls-missing */
+void starttls_learn(struct session *s, const struct ladder_row *row, uint16_t code);
 /* mail goes out in clear, or encrypted: what that means for the card and the log */
 void starttls_settle(struct session *s);
 

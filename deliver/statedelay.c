@@ -5,7 +5,7 @@
  * Pure; runs in attempts. The text is hostile. A delay counts when the words before it say that
  * it is one ("try again in", "greylisted for", "retry after"), or, for a number with a unit, when
  * some word of the text speaks of waiting. Numbers without either are left alone: limits, ports,
- * rates ("5 connections per 60 seconds"). */
+ * rates ("5 connections per 60 seconds", "too many in 60 seconds"), times of the day ("after 15:30"). */
 #include "deliver/statedelay.h"
 
 #include <string.h>
@@ -21,6 +21,13 @@ static const struct {
   {"h", 3600},    {"hr", 3600},    {"hrs", 3600},  {"hour", 3600}, {"hours", 3600},
   {"d", 86400},   {"day", 86400},  {"days", 86400},
 };
+
+/* what stands before a time of the day as well: there a clock's digits are a delay only when they
+ * have seconds and no hours */
+static const char *const moments[] = {"after", "until", "again", "later", "next", "retry"};
+
+/* what a rate speaks of */
+static const char *const rates[] = {"too many", "more than", "limit", "exceed", "rate", "maximum"};
 
 /* what must stand before it */
 static const char *const leads[] = {"in", "after", "for", "within", "least", "wait", "another",
@@ -55,23 +62,21 @@ static int is_same(const char *s, const char *word, size_t len)
   return 1;
 }
 
-/* whether the word occurs in the text */
-static int has(const char *s, size_t len, const char *word)
+/* one after the place where the last of the words occurs in the text; 0: none does */
+static size_t last_of(const char *s, size_t len, const char *const *word, size_t words)
 {
-  size_t n = strlen(word);
+  size_t last = 0;
 
-  for (size_t i = 0; i + n <= len; i++)
-    if (is_same(s + i, word, n))
-      return 1;
-  return 0;
+  for (size_t w = 0; w < words; w++)
+    for (size_t i = len + 1 - strlen(word[w]); len >= strlen(word[w]) && i-- > last;)
+      if (is_same(s + i, word[w], strlen(word[w])))
+        last = i + 1;
+  return last;
 }
 
-static int is_about_waiting(const char *s, size_t len)
+static size_t last_topic(const char *s, size_t len)
 {
-  for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-    if (has(s, len, topics[i]))
-      return 1;
-  return 0;
+  return last_of(s, len, topics, sizeof topics / sizeof *topics);
 }
 
 static int is_word(const char *s, size_t len, const char *word)
@@ -105,6 +110,32 @@ static int is_led(const char *s, size_t at)
     if (is_word(s + start, len, leads[i]))
       return 1;
   return 0;
+}
+
+/* whether the word before `at` may lead to a time of the day too */
+static int is_moment(const char *s, size_t at)
+{
+  size_t len, start = word_before(s, at, &len);
+
+  for (size_t i = 0; i < sizeof moments / sizeof *moments; i++)
+    if (is_word(s + start, len, moments[i]))
+      return 1;
+  return 0;
+}
+
+/* "too many connections in", "5 messages within": the time before which it is not over, but in
+ * which it happened. "Too many connections, try again in" is a wish */
+static int is_rate(const char *s, size_t at)
+{
+  size_t len, start = word_before(s, at, &len), noun_len, noun;
+
+  if (!is_word(s + start, len, "in") && !is_word(s + start, len, "within"))
+    return 0;
+  if (last_of(s, start, rates, sizeof rates / sizeof *rates) > last_topic(s, start))
+    return 1;
+  noun = word_before(s, start, &noun_len);
+  return noun_len > 0 && noun > 1 && s[noun - 1] == ' ' && is_digit(s[noun - 2]) &&
+         !last_topic(s + noun, noun_len);
 }
 
 /* digits at *at; 0, or -1: none, or too many */
@@ -182,7 +213,7 @@ static int is_part_of_more(const char *s, size_t at)
 
 uint64_t statedelay_find(const char *text, size_t len)
 {
-  int waits = is_about_waiting(text, len);
+  int waits = last_topic(text, len) > 0;
   size_t at = 0;
 
   while (waits && at < len) {
@@ -201,7 +232,10 @@ uint64_t statedelay_find(const char *text, size_t len)
     delay = clock_time(text, len, &end, n);
     if (delay == 0)
       delay = sum_of_units(text, len, &end, n);
-    if (delay > 0 && delay <= STATEDELAY_MOST && !is_part_of_more(text, from) && is_led(text, from))
+    else if (is_moment(text, from) && (n > 0 || end - at < sizeof ":MM:SS" - 1))
+      delay = 0;
+    if (delay > 0 && delay <= STATEDELAY_MOST && !is_part_of_more(text, from) &&
+        is_led(text, from) && !is_rate(text, from))
       return delay;
     at = end;
   }

@@ -355,12 +355,22 @@ static void prove(struct session *s)
   s->mail_row = NULL;
 }
 
+/* the recipients were asked for: a probe does not say DATA */
+static const struct ladder_row *probed(struct session *s)
+{
+  static const struct ladder_row row = {.number = "R6", .rung = RUNG_RCPT, .then = DO_NEXT};
+
+  s->text.len = 0;
+  reset(s);
+  return &row;
+}
+
 static const struct ladder_row *run_one(struct transaction *t, const struct ladder_row *fine)
 {
   struct session *s = t->s;
   const struct ladder_row *row;
 
-  t->is_batch = (s->verbs & VERB_PIPELINING) != 0;
+  t->is_batch = (s->verbs & VERB_PIPELINING) && !s->attempt->is_probe; /* it would have DATA in it */
   s->accepted = t->accepted = 0;
   t->body.is_one_segment = (s->facts & IF_PIX) != 0;
   if (make_commands(t) != 0) {
@@ -370,6 +380,8 @@ static const struct ladder_row *run_one(struct transaction *t, const struct ladd
   try_without(s);
   if ((row = say_mail(t)) || (row = say_rcpts(t)))
     return row;
+  if (s->attempt->is_probe)
+    return probed(s);
   if (t->accepted == 0)
     return catch_up(t, t->n - 1) == 0 ? fine : hang_up(t, fine);
   prove(s);

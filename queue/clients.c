@@ -14,6 +14,7 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/journal_ring.h"
 #include "queue/receive.h"
 
 #define CHAINS 256
@@ -42,8 +43,13 @@ struct client {
 
 static struct client smtpd = {.chan = {.fd = -1}, .name = "smtpd", .is_lasting = 1};
 static struct client local = {.chan = {.fd = -1}, .name = "local", .is_lasting = 1};
-static struct chan manager = {.fd = -1};
-static int owes_rescan; /* news was dropped while the manager's channel was full or gone */
+static struct {
+  struct chan chan; /* first */
+  int owes_rescan;  /* news was dropped while its channel was full or gone */
+  unsigned int rescans; /* that it has not answered */
+  uint64_t settled; /* a number it has yet to hear of; 0: none */
+  unsigned int asked; /* segments it was told to empty */
+} manager = {.chan = {.fd = -1}};
 
 /* ---- open messages */
 
@@ -112,7 +118,7 @@ static void on_durable(void *owner, struct incoming *in)
 
   if (o)
     tell_id(o->client, WIRE_DONE, o->m, receive_id(in));
-  clients_news(receive_id(in));
+  clients_news(in);
   if (o)
     forget(o);
 }
@@ -141,6 +147,19 @@ static int get_texts(const struct wire_msg *m, size_t from, size_t n, struct tex
   for (size_t i = 0; i < n; i++)
     if (wire_get_text(m, from + i, 1024, &t->t[i]) != 0)
       return -1;
+  return 0;
+}
+
+/* a recipient, in three fields from `from` on */
+static int rcpt(struct open *o, const struct wire_msg *m, size_t from, const char **why)
+{
+  static struct texts t;
+
+  *why = "RCPT is malformed";
+  if (get_texts(m, from, 3, &t) != 0 || receive_rcpt(o->in, t.t[0].s, t.t[1].s, t.t[2].s) != 0)
+    return -1;
+  if (receive_missing_rcpts(o->in) == 0)
+    tell_id(o->client, WIRE_OPENED, o->m, receive_id(o->in));
   return 0;
 }
 
@@ -179,19 +198,10 @@ static int begin(struct client *c, struct wire_msg *m, uint64_t number, const ch
   o->next = c->chain[number % CHAINS];
   c->chain[number % CHAINS] = o;
   c->count++;
-  return 0;
-}
-
-static int rcpt(struct open *o, struct wire_msg *m, const char **why)
-{
-  static struct texts t;
-
-  *why = "RCPT is malformed";
-  if (get_texts(m, 1, 3, &t) != 0 || receive_rcpt(o->in, t.t[0].s, t.t[1].s, t.t[2].s) != 0)
-    return -1;
-  if (receive_missing_rcpts(o->in) == 0)
-    tell_id(o->client, WIRE_OPENED, o->m, receive_id(o->in));
-  return 0;
+  if (m->n == 9)
+    return 0;
+  *why = "BEGIN is malformed";
+  return m->n == 12 ? rcpt(o, m, 9, why) : -1;
 }
 
 static int data(struct open *o, struct wire_msg *m, const char **why)
@@ -236,7 +246,7 @@ static int on_client_message(struct chan *chan, struct wire_msg *m, const char *
     return -1;
   switch (m->type) {
   case WIRE_RCPT:
-    return rcpt(o, m, why);
+    return rcpt(o, m, 1, why);
   case WIRE_DATA:
     return data(o, m, why);
   case WIRE_COMMIT:
@@ -270,35 +280,111 @@ static int open_client(struct client *c, int fd)
 
 /* ---- the manager */
 
-void clients_news(const char *id)
+#define NEWS_LINE (STORE_ID_LEN + 1 + 1 + 3 * UNITS_DIGITS)
+#define NOTE_LEN (1 + STORE_ID_LEN)
+
+static stralloc news; /* bound: NEWS_MAX and a line */
+#define NEWS_MAX 30000
+
+static void send_news(void)
 {
   struct wire_out o;
 
+  if (news.len == 0)
+    return;
   wire_start(&o, WIRE_COMMITTED);
-  wire_str(&o, id);
-  if (chan_send(&manager, &o, -1) != 0)
-    owes_rescan = 1; /* full or gone: it will look for itself */
+  wire_bytes(&o, news.s, news.len);
+  if (chan_send(&manager.chan, &o, -1) != 0)
+    manager.owes_rescan = 1; /* full or gone: it will look for itself */
+  news.len = 0;
 }
 
-static void settle_news(struct chan *c)
+void clients_news(const struct incoming *in)
+{
+  const struct flight *f = receive_place(in);
+  char line[NEWS_LINE];
+  int n;
+
+  if (f && !ring_is_live(receive_id(in)))
+    return; /* it found it by itself, and is done with it */
+  if (f)
+    n = snprintf(line, sizeof line, "%s %u %u %u\n", receive_id(in), f->segment, f->at, f->len);
+  else
+    n = snprintf(line, sizeof line, "%s\n", receive_id(in));
+  if (!stralloc_catb(&news, line, (size_t)n))
+    manager.owes_rescan = 1;
+  else if (news.len > NEWS_MAX)
+    send_news();
+}
+
+static int tell(enum wire_type type, uint64_t number, int has_number)
 {
   struct wire_out o;
 
-  if (!owes_rescan)
+  wire_start(&o, type);
+  if (has_number)
+    wire_num(&o, number);
+  return chan_send(&manager.chan, &o, -1);
+}
+
+static void settle_news(void)
+{
+  if (!manager.owes_rescan || tell(WIRE_RESCAN, 0, 0) != 0)
     return;
-  wire_start(&o, WIRE_RESCAN);
-  if (chan_send(c, &o, -1) == 0)
-    owes_rescan = 0;
+  manager.owes_rescan = 0;
+  manager.rescans++;
+  ring_hold(1);
+}
+
+/* has it file what stands in the way of the journal's next round */
+static void ask_for_files(void)
+{
+  unsigned int wanted = ring_wanted();
+
+  manager.asked &= wanted; /* emptied since */
+  for (unsigned int i = 0; i < JOURNAL_SEGMENTS; i++)
+    if ((wanted & ~manager.asked & 1U << i) && tell(WIRE_FILE, i, 1) == 0)
+      manager.asked |= 1U << i;
+}
+
+void clients_turn(void)
+{
+  uint64_t settled = ring_settled();
+
+  send_news();
+  if (settled)
+    manager.settled = settled;
+  if (!chan_is_open(&manager.chan))
+    return;
+  if (manager.settled && tell(WIRE_SETTLED, manager.settled, 1) == 0)
+    manager.settled = 0;
+  settle_news();
+  ask_for_files();
+}
+
+static int on_notes(const struct wire_msg *m)
+{
+  const char *s = m->f[1].s;
+  uint64_t seq;
+
+  if (wire_get_num(m, 0, INT64_MAX, &seq) != 0 || seq == 0 || m->f[1].len % NOTE_LEN != 0)
+    return -1;
+  for (const char *end = s + m->f[1].len; s < end; s += NOTE_LEN) {
+    char id[STORE_ID_LEN + 1] = "";
+    memcpy(id, s + 1, STORE_ID_LEN);
+    if ((*s != JOURNAL_DONE && *s != JOURNAL_FILED) || !store_is_id(id, STORE_ID_LEN))
+      return -1;
+    ring_note((enum journal_type)*s, id, seq++);
+  }
+  return 0;
 }
 
 /* CLIENT: a channel for a bounce the manager starts */
-static int on_manager_message(struct chan *c, struct wire_msg *m, const char **why)
+static int on_new_client(struct wire_msg *m)
 {
   struct client *fresh = calloc(1, sizeof *fresh);
   static stralloc name;
 
-  (void)c;
-  *why = "client's name";
   if (!fresh)
     return 0; /* the bounce sees its channel closed and is tried again */
   if (wire_get_text(m, 0, NAME_MAX_LEN, &name) != 0) {
@@ -313,15 +399,58 @@ static int on_manager_message(struct chan *c, struct wire_msg *m, const char **w
   return 0;
 }
 
+static int on_manager_message(struct chan *c, struct wire_msg *m, const char **why)
+{
+  (void)c;
+  switch (m->type) {
+  case WIRE_NOTES:
+    *why = "NOTES are malformed";
+    return on_notes(m);
+  case WIRE_RESCANNED:
+    *why = "RESCANNED without RESCAN";
+    if (manager.rescans == 0)
+      return -1;
+    ring_hold(--manager.rescans > 0);
+    return 0;
+  default: /* WIRE_CLIENT */
+    *why = "client's name";
+    return on_new_client(m);
+  }
+}
+
+/* ---- the end: the manager ends first, and what it said until then is written */
+
+static int is_ending;
+
+void clients_stop(void)
+{
+  is_ending = 1;
+  if (!chan_is_open(&manager.chan))
+    program_done();
+}
+
+/* a manager is gone: its numbers mean nothing any more, and the next one knows nothing */
+static void forget_manager(void)
+{
+  manager.owes_rescan = 1;
+  manager.rescans = 0;
+  manager.settled = 0;
+  manager.asked = 0;
+  ring_hold(0);
+  ring_forget_seqs();
+}
+
 static void on_manager_closed(struct chan *c, const char *why)
 {
   (void)c;
   if (why)
     program_die("queue", why);
-  owes_rescan = 1;
+  forget_manager();
+  if (is_ending)
+    program_done();
 }
 
-static const struct chan_ops manager_ops = {on_manager_message, on_manager_closed, settle_news};
+static const struct chan_ops manager_ops = {on_manager_message, on_manager_closed, NULL};
 
 int clients_channel(const char *peer, int fd)
 {
@@ -331,10 +460,8 @@ int clients_channel(const char *peer, int fd)
     return open_client(&local, fd);
   if (strcmp(peer, "queue") != 0)
     return close(fd);
-  chan_close(&manager);
-  if (chan_open(&manager, fd, LINK_NEWS, WIRE_LOW, &manager_ops) != 0)
-    return -1;
-  owes_rescan = 1;
-  settle_news(&manager);
-  return 0;
+  chan_drain(&manager.chan); /* what the old one said counts */
+  chan_close(&manager.chan);
+  forget_manager();
+  return chan_open(&manager.chan, fd, LINK_NEWS, WIRE_LOW, &manager_ops);
 }

@@ -172,8 +172,11 @@ static int hurry(const struct store_name *found)
   struct store_name n = *found;
   struct envelope e;
   const char *why;
-  int fd = store_open(queue_fd, &n, O_RDWR), r = 0;
+  int fd, r = 0;
 
+  if (n.state == STORE_FLIGHT)
+    return 1; /* never tried: it is the first to be */
+  fd = store_open(queue_fd, &n, O_RDWR);
   if (fd < 0)
     return 0;
   if (envelope_read(fd, &e, &why) == 0) {

@@ -351,7 +351,7 @@ static void status(struct caller *c, int argc, const char *const *argv)
   for (uint32_t h = 0; h < waiting_slots(); h++) {
     const struct waiting *w = waiting_at(h);
     if (w->is_used)
-      n[w->is_active ? 1 : w->state == STORE_NEW ? 0 : w->state == STORE_CUR ? 2 : 3]++;
+      n[w->is_active ? 1 : w->state == STORE_CUR ? 2 : w->state == STORE_HOLD ? 3 : 0]++;
   }
   snprintf(text, sizeof text, "new %lu\nactive %lu\ndeferred %lu\nhold %lu\n", n[0], n[1], n[2],
            n[3]);

@@ -77,7 +77,7 @@ static void on_durable(void *owner, struct incoming *in)
 
   if (unlinkat(drop_fd, t->name, 0) != 0)
     log_failed("intake", t->name, strerror(errno));
-  clients_news(receive_id(in));
+  clients_news(in);
   forget(t);
 }
 

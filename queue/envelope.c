@@ -441,18 +441,33 @@ done:
   return r;
 }
 
+static void mark_of(char mark[MARK_LEN + 1], const struct envelope_rcpt *r)
+{
+  snprintf(mark, MARK_LEN + 1, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
+           (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
+}
+
 int envelope_mark(int fd, const struct envelope *e, size_t i)
 {
   const struct envelope_rcpt *r = &e->rcpt[i];
   char mark[MARK_LEN + 1];
   ssize_t n;
 
-  snprintf(mark, sizeof mark, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
-           (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
+  mark_of(mark, r);
   n = pwrite(fd, mark, MARK_LEN, r->at + MARK_AT);
   if (n == MARK_LEN)
     return 0;
   if (n >= 0)
     errno = EIO;
   return -1;
+}
+
+void envelope_mark_all(char *image, const struct envelope *e)
+{
+  char mark[MARK_LEN + 1];
+
+  for (size_t i = 0; i < e->nrcpt; i++) {
+    mark_of(mark, &e->rcpt[i]);
+    memcpy(image + e->rcpt[i].at + MARK_AT, mark, MARK_LEN);
+  }
 }

@@ -86,6 +86,8 @@ int envelope_parse(const char *buf, size_t len, struct envelope *e, const char *
 /* rewrites the changing part of recipient i's line from e->rcpt[i]. 0, or -1 with errno.
  * Not flushed. */
 int envelope_mark(int fd, const struct envelope *e, size_t i);
+/* the same for all recipients, in the image of a queue file that lies in memory */
+void envelope_mark_all(char *image, const struct envelope *e);
 
 /* domain of an address: after the last @; "" when there is none */
 const char *envelope_domain(const char *address);

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/units.h"
+#include "queue/halfline.h"
 
 #define FIELD_MAX_BYTES 1500 /* of one field, before it is escaped */
 #define LINE_MAX_BYTES 65536  /* one line, read back */
@@ -71,11 +72,13 @@ int history_append(int fd, const struct envelope *e, const stralloc *lines)
 
   if (fstat(fd, &st) != 0)
     return -1;
-  end = st.st_size;
-  if (end < e->history_at) {
+  if (st.st_size < e->history_at) {
     errno = EBADMSG;
     return -1;
   }
+  end = halfline_end(fd, st.st_size);
+  if (end < 0)
+    return -1;
   if (from > 0 || end - e->history_at + (off_t)len > HISTORY_MAX)
     end = forget_older(fd, e->history_at, end, from > 0 ? 0 : HISTORY_MAX / 2);
   return end >= 0 && pwrite(fd, lines->s + from, len, end) == (ssize_t)len ? 0 : -1;

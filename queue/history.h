@@ -5,7 +5,8 @@
  *
  *   s EPOCH TRY HOST ADDRESS RUNG EVENT REPLY what happened on a rung of the ladder
  *   l EPOCH TRY MEMORY PEER FACT UNTIL EVIDENCE what is remembered of a peer (deliver/peers.h):
- *                                             learned in this attempt, unlearned, or known before
+ *                                             learned in this attempt, or seen and not kept
+ *                                             (the disk was full), unlearned, or known before
  *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
  *
  * Fields are separated by tabs; hostile bytes are escaped as in the log. */
@@ -21,6 +22,7 @@
 #define HISTORY_MAX (256 * 1024)
 #define HISTORY_FIELDS 8
 #define HISTORY_LEARNED "learned"
+#define HISTORY_UNKEPT "unkept"
 #define HISTORY_UNLEARNED "unlearned"
 #define HISTORY_KNOWN "known"
 

@@ -1,17 +1,13 @@
 /* receive.c - new messages on their way into the queue
  *
  * Runs in heloise-intake. What is received is hostile: addresses, parameters and content
- * are checked here although smtpd did so before. A second thread makes groups durable; it
- * touches only the messages of its group. */
+ * are checked here although smtpd did so before. commit.c makes it durable. */
 #include "queue/receive.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,43 +19,16 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "queue/commit.h"
+#include "queue/incoming.h"
 
 #define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
 #define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
+#define SCARCE (64 * 1024 * 1024)           /* room left on the disk */
 #define MEMORY_MAX (256 * 1024 * 1024)      /* envelopes too; beyond it no message is begun */
-#define GROUP_MAX 512
-
-struct incoming {
-  struct incoming *next; /* in a group */
-  const struct receive_ops *ops;
-  void *owner; /* NULL: disowned */
-  char id[STORE_ID_LEN + 1];
-  stralloc head, body; /* head: the envelope block; body: bound IN_MEMORY */
-  size_t nrcpt, missing;
-  size_t counted; /* bytes of head and body in in_memory */
-  uint64_t *seen; /* hashes of recipients, nrcpt * 2 places: one that is named twice gets one copy */
-  int fd; /* tmp/ID, or -1 while in memory */
-  int error;
-  unsigned int flags;
-  struct content content;
-  XXH3_state_t *sum;
-  char *sender; /* for the log */
-};
 
 static int queue_fd;
 static size_t in_memory;
-
-/* handed to the thread and back */
-static struct {
-  pthread_mutex_t lock;
-  pthread_cond_t wake;
-  struct incoming *todo, *done;
-  int busy;
-} thread = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL, 0};
-
-static struct incoming *gathering, *gathering_last;
-static struct loop_handler wake_handler;
-static int wake_fd;
 
 /* ---- replies; the client sees them as they are */
 
@@ -115,6 +84,11 @@ const char *receive_id(const struct incoming *in)
   return in->id;
 }
 
+const struct flight *receive_place(const struct incoming *in)
+{
+  return in->is_journaled ? &in->place : NULL;
+}
+
 size_t receive_missing_rcpts(const struct incoming *in)
 {
   return in->missing;
@@ -150,11 +124,13 @@ static int is_envelope(const struct envelope_new *n)
          is_clean(n->client, 300) && is_clean(n->helo, 300) && is_clean(n->protocol, 40);
 }
 
+/* looked at twice a second, and each time when it gets scarce */
 static int has_room(void)
 {
   static uint64_t checked_at, room;
 
-  if (checked_at == 0 || loop_now() - checked_at > 500) {
+  if (checked_at == 0 || loop_now() - checked_at > 500 ||
+      room < settings.queue_min_free + SCARCE) {
     checked_at = loop_now();
     room = store_free(queue_fd);
   }
@@ -275,28 +251,6 @@ void receive_disown(struct incoming *in)
   in->owner = NULL;
 }
 
-/* writes all of it; 0, or the errno */
-static int write_all(int fd, struct iovec *v, int n)
-{
-  while (n > 0) {
-    ssize_t w = writev(fd, v, n);
-    if (w < 0 && errno == EINTR)
-      continue;
-    if (w < 0)
-      return errno;
-    while (n > 0 && (size_t)w >= v->iov_len) {
-      w -= (ssize_t)v->iov_len;
-      v++;
-      n--;
-    }
-    if (n > 0) {
-      v->iov_base = (char *)v->iov_base + w;
-      v->iov_len -= (size_t)w;
-    }
-  }
-  return 0;
-}
-
 /* from memory to tmp/ID; 0, or the errno */
 static int spill(struct incoming *in)
 {
@@ -306,7 +260,7 @@ static int spill(struct incoming *in)
   in->fd = store_create(queue_fd, in->id);
   if (in->fd < 0)
     return errno;
-  error = write_all(in->fd, v, 2);
+  error = commit_write(in->fd, v, 2);
   free(in->body.s);
   in->body = (stralloc){0};
   return error;
@@ -322,7 +276,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
   if (in->fd < 0 && (in->body.len + len > IN_MEMORY || in_memory > ALL_IN_MEMORY))
     error = spill(in);
   if (error == 0 && in->fd >= 0) {
-    error = has_room() ? write_all(in->fd, &v, 1) : ENOSPC;
+    error = has_room() ? commit_write(in->fd, &v, 1) : ENOSPC;
   } else if (error == 0 && !stralloc_catb(&in->body, s, len)) {
     error = ENOMEM;
   }
@@ -338,7 +292,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
   return 0;
 }
 
-/* ---- the committing thread */
+/* ---- complete */
 
 /* the marks of a message that may not be delivered */
 static unsigned int over_limits(const struct incoming *in)
@@ -349,8 +303,8 @@ static unsigned int over_limits(const struct incoming *in)
          (in->content.size > settings.message_size_limit ? CONTENT_TOO_BIG : 0U);
 }
 
-/* completes the file: head line, content if still in memory, end mark. 0, or the errno. */
-static int complete(struct incoming *in)
+/* the head line: now all is known */
+static void seal(struct incoming *in)
 {
   struct envelope_sum sum = {
     in->head.len, in->content.size, 0,
@@ -358,84 +312,11 @@ static int complete(struct incoming *in)
       (in->content.has_8bit_body ? CONTENT_8BIT_BODY : 0U) |
       (in->content.has_dot_line ? CONTENT_DOT_LINE : 0U) | over_limits(in),
     in->content.longest};
-  struct iovec end = {(void *)(uintptr_t)ENVELOPE_END, strlen(ENVELOPE_END)};
 
   envelope_head(in->head.s, &sum);
   XXH3_64bits_update(in->sum, in->head.s, ENVELOPE_HEAD_SUMMED);
   sum.checksum = XXH3_64bits_digest(in->sum);
   envelope_head(in->head.s, &sum);
-  if (in->fd < 0) {
-    struct iovec v[3] = {{in->head.s, in->head.len}, {in->body.s, in->body.len}, end};
-    in->fd = store_create(queue_fd, in->id);
-    return in->fd < 0 ? errno : write_all(in->fd, v, 3);
-  }
-  errno = ENOSPC; /* what a short write means */
-  if (pwrite(in->fd, in->head.s, ENVELOPE_HEAD, 0) != ENVELOPE_HEAD)
-    return errno;
-  return write_all(in->fd, &end, 1);
-}
-
-static void commit_group(struct incoming *list)
-{
-  struct store_commit c[GROUP_MAX];
-  struct incoming *of[GROUP_MAX];
-  size_t n = 0;
-
-  for (struct incoming *in = list; in; in = in->next) {
-    in->error = complete(in);
-    if (in->error == 0) {
-      of[n] = in;
-      c[n++] = (struct store_commit){in->id, in->fd, 0};
-    } else if (in->fd >= 0) {
-      store_abandon(queue_fd, in->id);
-    }
-  }
-  store_commit(queue_fd, c, n);
-  for (size_t i = 0; i < n; i++)
-    of[i]->error = c[i].error;
-}
-
-static void *committer(void *arg)
-{
-  uint64_t one = 1;
-
-  pthread_mutex_lock(&thread.lock);
-  for (;;) {
-    struct incoming *group;
-    while (!thread.todo)
-      pthread_cond_wait(&thread.wake, &thread.lock);
-    group = thread.todo;
-    thread.todo = NULL;
-    pthread_mutex_unlock(&thread.lock);
-    commit_group(group);
-    pthread_mutex_lock(&thread.lock);
-    thread.done = group;
-    if (write(wake_fd, &one, sizeof one) != sizeof one)
-      abort(); /* an eventfd takes every 1 */
-  }
-  return arg;
-}
-
-/* ---- groups */
-
-/* gives the thread what was gathered, at most GROUP_MAX messages of it, if it is free */
-static void next_group(void)
-{
-  struct incoming *last = gathering;
-
-  if (!gathering || thread.busy)
-    return;
-  for (size_t i = 1; i < GROUP_MAX && last->next; i++)
-    last = last->next;
-  pthread_mutex_lock(&thread.lock);
-  thread.todo = gathering;
-  thread.busy = 1;
-  gathering = last->next;
-  last->next = NULL;
-  pthread_cond_signal(&thread.wake);
-  pthread_mutex_unlock(&thread.lock);
-  if (!gathering)
-    gathering_last = NULL;
 }
 
 static void finish(struct incoming *in)
@@ -451,30 +332,6 @@ static void finish(struct incoming *in)
   log_queued(in->id, in->sender, log_num(in->content.size), log_num(in->nrcpt));
   in->ops->durable(in->owner, in);
   free_incoming(in);
-}
-
-static void on_wake(struct loop_handler *h, int fd, int events)
-{
-  struct incoming *list;
-  uint64_t n;
-
-  (void)h;
-  (void)events;
-  if (read(fd, &n, sizeof n) != sizeof n) {
-    loop_drained(fd, LOOP_READ);
-    return;
-  }
-  pthread_mutex_lock(&thread.lock);
-  list = thread.done;
-  thread.done = NULL;
-  thread.busy = 0;
-  pthread_mutex_unlock(&thread.lock);
-  next_group(); /* first keep the disk busy, then tell the news */
-  while (list) {
-    struct incoming *in = list;
-    list = in->next;
-    finish(in);
-  }
 }
 
 /* why the content is not taken, or NULL */
@@ -505,31 +362,12 @@ void receive_commit(struct incoming *in)
     refuse(in, fault);
     return;
   }
-  in->next = NULL;
-  if (gathering_last)
-    gathering_last->next = in;
-  else
-    gathering = in;
-  gathering_last = in;
+  seal(in);
+  commit_add(in);
 }
 
 int receive_start(int fd)
 {
-  pthread_attr_t attr;
-  pthread_t id;
-  int r;
-
   queue_fd = fd;
-  wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  wake_handler.ready = on_wake;
-  if (wake_fd < 0 || loop_add(wake_fd, &wake_handler) != 0)
-    return -1;
-  loop_want(wake_fd, LOOP_READ);
-  loop_after_turn(next_group);
-  pthread_attr_init(&attr);
-  pthread_attr_setstacksize(&attr, 256 * 1024);
-  r = pthread_create(&id, &attr, committer, NULL);
-  pthread_attr_destroy(&attr);
-  errno = r;
-  return r ? -1 : 0;
+  return commit_start(fd, finish);
 }

@@ -1,8 +1,7 @@
 /* receive.h - new messages on their way into the queue
  *
  * A message is gathered (in memory while it is small, in queue/tmp beyond that), then
- * joins a group that one flush makes durable while the next group gathers; an idle
- * intake commits at once. The only place that makes queue files. */
+ * commit.h makes it durable. */
 #ifndef QUEUE_RECEIVE_H
 #define QUEUE_RECEIVE_H
 
@@ -13,6 +12,7 @@
 #include "queue/store.h"
 
 struct incoming;
+struct flight;
 
 /* what a message over the limits of size and hops meets */
 enum receive_limits {
@@ -30,7 +30,7 @@ struct receive_ops {
   enum receive_limits limits;
 };
 
-/* starts the committing thread. 0, or -1 with errno. */
+/* opens the journal, starts the committing thread. 0, or -1 with errno. */
 int receive_start(int queue_fd);
 
 /* begins a message from `n` (its id is made here) with at most nrcpt recipients. NULL with
@@ -51,6 +51,8 @@ void receive_disown(struct incoming *in);
 /* whether a reply says that our client's hand-over was at fault */
 int receive_is_malformed(const char *reply);
 const char *receive_id(const struct incoming *in);
+/* its place in the journal; NULL when it is a file */
+const struct flight *receive_place(const struct incoming *in);
 size_t receive_missing_rcpts(const struct incoming *in); /* of those announced */
 
 #endif

@@ -274,7 +274,7 @@ enum lane_kind schedule_lane(uint32_t handle)
 {
   const struct waiting *w = waiting_at(handle);
 
-  return w->state == STORE_NEW && !w->is_backlog ? LANE_NEW : LANE_AGAIN;
+  return (w->state == STORE_NEW || w->state == STORE_FLIGHT) && !w->is_backlog ? LANE_NEW : LANE_AGAIN;
 }
 
 size_t schedule_room(const struct lane *l)

@@ -95,7 +95,7 @@ const char *sight_state(const struct inspect_message *m)
     return "active";
   if (m->name.state == STORE_HOLD)
     return "hold";
-  return m->name.state == STORE_NEW ? "new" : "deferred";
+  return m->name.state == STORE_CUR ? "deferred" : "new";
 }
 
 const char *sight_rcpt(enum rcpt_status s)

@@ -1,4 +1,4 @@
-/* store.c - the queue's directories: the only code that links and unlinks messages
+/* store.c - the queue's directories: messages that are files
  *
  * Runs in the intake (creates and commits), the manager (everything else) and, while
  * they are down, in commands under the instance's lock. Names found on disk are hostile
@@ -20,11 +20,12 @@
 #include <xxhash.h>
 
 #include "common/log.h"
+#include "queue/store_flight.h"
 
 #define BUCKETS 64
 #define IDS_PER_BUCKET 256 /* then the next directory's turn */
 
-static const char *const state_dirs[STORE_STATES] = {"new", "cur", "hold"};
+static const char *const state_dirs[STORE_STATES] = {"new", "cur", "hold", "new"};
 static const char *const plain_dirs[] = {"tmp", "drop", "corrupt"};
 static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* base 32 without i l o u */
 
@@ -50,24 +51,34 @@ static void put_digits(char *out, size_t n, uint64_t v)
   }
 }
 
+static uint16_t some_chance(void)
+{
+  static uint16_t pool[128];
+  static size_t left;
+
+  if (left == 0) {
+    if (getrandom(pool, sizeof pool, GRND_NONBLOCK) != sizeof pool)
+      return (uint16_t)(clock() ^ getpid());
+    left = sizeof pool / sizeof *pool;
+  }
+  return pool[--left];
+}
+
 void store_fresh_id(char id[STORE_ID_LEN + 1])
 {
   static uint64_t last; /* microseconds: never the same twice, also when the clock steps back */
   static unsigned int count, bucket;
   struct timespec now;
   uint64_t us;
-  uint16_t chance = 0;
 
   clock_gettime(CLOCK_REALTIME, &now);
   us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
   last = us > last ? us : last + 1;
   if (count++ % IDS_PER_BUCKET == 0)
     bucket = (bucket + 1) % BUCKETS;
-  if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) < 0)
-    chance = (uint16_t)(now.tv_nsec ^ getpid());
   put_digits(id, 7, last / 1000000);
   put_digits(id + 7, 4, last % 1000000);
-  put_digits(id + 11, 2, chance);
+  put_digits(id + 11, 2, some_chance());
   id[13] = (char)('0' + bucket / 8);
   id[14] = (char)('0' + bucket % 8);
   id[15] = 0;
@@ -146,7 +157,7 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
 
 /* ---- directories */
 
-static int flush_dir(int queue_fd, const char *path)
+int store_flush_dir(int queue_fd, const char *path)
 {
   int fd = openat(queue_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int r = fd < 0 ? -1 : fsync(fd);
@@ -170,7 +181,7 @@ int store_make(int queue_fd)
   for (size_t i = 0; i < sizeof plain_dirs / sizeof *plain_dirs; i++)
     if (make_dir(queue_fd, plain_dirs[i]) != 0)
       return -1;
-  for (size_t s = 0; s < STORE_STATES; s++) {
+  for (size_t s = 0; s < STORE_DIRS; s++) {
     if (make_dir(queue_fd, state_dirs[s]) != 0)
       return -1;
     for (unsigned int b = 0; b < BUCKETS; b++) {
@@ -185,12 +196,12 @@ int store_make(int queue_fd)
 int store_settle(int queue_fd)
 {
   for (size_t i = 0; i < sizeof plain_dirs / sizeof *plain_dirs; i++)
-    if (strcmp(plain_dirs[i], "drop") != 0 && flush_dir(queue_fd, plain_dirs[i]) != 0)
+    if (strcmp(plain_dirs[i], "drop") != 0 && store_flush_dir(queue_fd, plain_dirs[i]) != 0)
       return -1;
-  for (size_t s = 0; s < STORE_STATES; s++)
-    if (flush_dir(queue_fd, state_dirs[s]) != 0)
+  for (size_t s = 0; s < STORE_DIRS; s++)
+    if (store_flush_dir(queue_fd, state_dirs[s]) != 0)
       return -1;
-  return flush_dir(queue_fd, ".");
+  return store_flush_dir(queue_fd, ".");
 }
 
 uint64_t store_free(int queue_fd)
@@ -268,7 +279,7 @@ void store_commit(int queue_fd, struct store_commit *c, size_t n)
       continue;
     snprintf(dir, sizeof dir, "new/%s", c[i].id + 13);
     if (!flushed[b])
-      flushed[b] = flush_dir(queue_fd, dir) == 0 ? 1 : 2;
+      flushed[b] = store_flush_dir(queue_fd, dir) == 0 ? 1 : 2;
     if (flushed[b] == 2) /* a failed flush is never believed: the group is not acknowledged */
       fail(queue_fd, &c[i], dir);
   }
@@ -281,15 +292,17 @@ uint64_t store_bucket_bit(const struct store_name *n)
   return (uint64_t)1 << bucket_of(n->id);
 }
 
-void store_flush(int queue_fd, enum store_state s, uint64_t buckets)
+int store_flush(int queue_fd, enum store_state s, uint64_t buckets)
 {
   char path[STORE_NAME_MAX];
+  int r = 0;
 
   for (unsigned int b = 0; b < BUCKETS; b++)
     if (buckets & (uint64_t)1 << b) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
-      flush_dir(queue_fd, path); /* what it could not hold may be delivered again, no more */
+      r |= store_flush_dir(queue_fd, path);
     }
+  return r;
 }
 
 int store_put_aside(int queue_fd, const char *path, const char *why)
@@ -347,6 +360,8 @@ int store_scan(int queue_fd, enum store_state s, int moves,
 {
   int result = 0;
 
+  if (s == STORE_FLIGHT)
+    return flight_scan(queue_fd, f, arg);
   for (unsigned int b = 0; b < BUCKETS; b++) {
     int r = scan_dir(queue_fd, s, b, moves, f, arg);
     if (r > 0)
@@ -381,11 +396,10 @@ int store_find(int queue_fd, const char *id, struct store_name *n)
   if (!store_is_id(id, strlen(id)))
     return -1;
   bucket = bucket_of(id);
-  for (int s = 0; s < STORE_STATES; s++)
+  for (int s = 0; s < STORE_DIRS; s++)
     if (scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
       return 0;
-  errno = ENOENT;
-  return -1;
+  return flight_find(queue_fd, id, n);
 }
 
 int store_open(int queue_fd, const struct store_name *n, int flags)
@@ -394,6 +408,8 @@ int store_open(int queue_fd, const struct store_name *n, int flags)
   struct stat st;
   int fd;
 
+  if (n->state == STORE_FLIGHT)
+    return flight_open(queue_fd, n, flags);
   path_of(path, n);
   fd = openat(queue_fd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0)
@@ -411,6 +427,8 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
   char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
   struct store_name moved = *n;
 
+  if (n->state == STORE_FLIGHT)
+    return store_file(queue_fd, n, &(struct store_filing){.state = s, .next = next, .hop = hop});
   moved.state = s;
   moved.next = next;
   moved.hop = hop;
@@ -422,7 +440,48 @@ int store_move(int queue_fd, struct store_name *n, enum store_state s, uint32_t 
   return 0;
 }
 
-int store_remove(int queue_fd, const struct store_name *n)
+int store_place(int queue_fd, const struct store_name *n)
+{
+  char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
+
+  snprintf(from, sizeof from, "tmp/%.*s", STORE_ID_LEN, n->id);
+  path_of(to, n);
+  return renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE);
+}
+
+static int copy(int from, int to)
+{
+  char buf[16384];
+  ssize_t n;
+
+  for (off_t at = 0; (n = pread(from, buf, sizeof buf, at)) > 0; at += n)
+    if (pwrite(to, buf, (size_t)n, at) != n)
+      return -1;
+  return n < 0 ? -1 : 0;
+}
+
+int store_rewrite(int queue_fd, const struct store_name *n)
+{
+  char path[STORE_NAME_MAX], tmp[STORE_NAME_MAX];
+  int from = store_open(queue_fd, n, O_RDONLY), to = from < 0 ? -1 : store_create(queue_fd, n->id);
+  int r = to < 0 ? -1 : copy(from, to), saved;
+
+  path_of(path, n);
+  snprintf(tmp, sizeof tmp, "tmp/%s", n->id);
+  if (to >= 0 && close(to) != 0)
+    r = -1;
+  if (r == 0)
+    r = renameat(queue_fd, tmp, queue_fd, path);
+  saved = errno;
+  if (to >= 0 && r != 0)
+    store_abandon(queue_fd, n->id);
+  if (from >= 0)
+    close(from);
+  errno = saved;
+  return r;
+}
+
+int store_unlink(int queue_fd, const struct store_name *n)
 {
   char path[STORE_NAME_MAX];
 
@@ -430,10 +489,17 @@ int store_remove(int queue_fd, const struct store_name *n)
   return unlinkat(queue_fd, path, 0);
 }
 
+int store_remove(int queue_fd, const struct store_name *n)
+{
+  return flight_is_known(queue_fd, n->id) ? flight_over(queue_fd, n) : store_unlink(queue_fd, n);
+}
+
 int store_corrupt(int queue_fd, const struct store_name *n, const char *why)
 {
   char path[STORE_NAME_MAX];
 
+  if (n->state == STORE_FLIGHT)
+    return flight_corrupt(queue_fd, n, why);
   path_of(path, n);
   return store_put_aside(queue_fd, path, why);
 }

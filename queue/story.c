@@ -91,6 +91,7 @@ static const struct {
   {"tls-broken", "goes without TLS, when it may, to"},
   {"ehlo-hang", "says HELO on a second connection, if EHLO is left unanswered again, to"},
   {"ehlo-4yz", "says HELO as well, if EHLO is put off again, to"},
+  {"helo-failed", "says EHLO on a second connection, if HELO fails again, to"},
   {"down", "tries other addresses, if there are any, before"},
   {"not-smtp", "tries other addresses, if there are any, before"},
   {"rcptmax", "sends to fewer recipients at once at"},
@@ -112,6 +113,8 @@ static const struct {
   {" E27 ", "EHLO was put off"},
   {" E33 H6 N ", "our name was refused"},
   {" H4 ", "HELO was refused before RSET"},
+  {" H8 ", "HELO was put off"},
+  {" H11 ", "HELO was not answered in time"},
   {" H10 ", "HELO on the same connection failed"},
   {" H12 ", "mail after HELO was refused"},
   {" A1 ", "the connection was refused"},
@@ -237,6 +240,9 @@ static void learned_sentence(char *out, const struct story_line *l)
     snprintf(out, SENTENCE, "no longer true of %s: %s (%s)", peer, help_of(fact), fact);
   else if (strcmp(what, HISTORY_LEARNED) == 0)
     snprintf(out, SENTENCE, "remembered about %s until %s: %s (%s)", peer, time_text(until_of(l)),
+             help_of(fact), fact);
+  else if (strcmp(what, HISTORY_UNKEPT) == 0)
+    snprintf(out, SENTENCE, "seen at %s, but it could not be remembered: %s (%s)", peer,
              help_of(fact), fact);
   else if (plan_of(fact))
     snprintf(out, SENTENCE, "known of %s: %s (%s)", peer, help_of(fact), fact);

@@ -10,19 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/settings.h"
+#include "queue/clearing.h"
+#include "queue/halfline.h"
 #include "queue/store.h"
 
 #define BUCKETS 64
 #define PATH 64
 #define SHARED_MAX 4096 /* shared files looked at */
 #define HOUR 3600
+#define PENDING_MAX (256 * 1024)
 
 static int shared = -1; /* the shared file that is written to */
 static uint64_t shared_since;
 static off_t shared_size;
+static stralloc pending; /* for it, not yet written; bound: PENDING_MAX and a record */
 
 static int make_dir(int queue_fd, const char *path)
 {
@@ -78,16 +83,6 @@ static off_t forget_older(int fd, off_t size)
   return end;
 }
 
-/* a kill may have left half a line: what follows begins on one of its own. The end, or -1 */
-static off_t end_line(int fd, off_t end)
-{
-  char last = '\n';
-
-  if (end > 0 && (pread(fd, &last, 1, end - 1) != 1 || (last != '\n' && pwrite(fd, "\n", 1, end) != 1)))
-    return -1;
-  return last == '\n' ? end : end + 1;
-}
-
 void transcript_keep(int queue_fd, const char *id, const stralloc *record)
 {
   char path[PATH];
@@ -105,7 +100,7 @@ void transcript_keep(int queue_fd, const char *id, const stralloc *record)
     end = st.st_size;
   if (end > 0 && end + (off_t)record->len > TRANSCRIPT_OWN_MAX)
     end = end > TRANSCRIPT_OWN_MAX / 2 ? forget_older(fd, end) : end;
-  end = end_line(fd, end);
+  end = halfline_end(fd, end);
   if (end >= 0 && pwrite(fd, record->s, record->len, end) != (ssize_t)record->len &&
       ftruncate(fd, end) != 0)
     unlinkat(queue_fd, path, 0);
@@ -120,51 +115,6 @@ static uint64_t shared_span(void)
   return span > HOUR ? HOUR : span + 1;
 }
 
-static void open_shared(int queue_fd, uint64_t now)
-{
-  char path[PATH];
-  struct stat st;
-
-  if (shared >= 0)
-    close(shared);
-  snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
-  shared = openat(queue_fd, path,
-                  O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-  shared_since = now;
-  if (shared < 0)
-    return;
-  shared_size = fstat(shared, &st) == 0 && S_ISREG(st.st_mode) ? end_line(shared, st.st_size) : -1;
-  if (shared_size >= 0)
-    return;
-  close(shared);
-  shared = -1;
-}
-
-void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
-{
-  if (!transcript_has_room(queue_fd))
-    return;
-  if (shared < 0 || now < shared_since || now >= shared_since + shared_span() ||
-      (shared_size >= TRANSCRIPT_ALL_MAX && now > shared_since))
-    open_shared(queue_fd, now);
-  if (shared < 0)
-    return;
-  if (write(shared, record->s, record->len) == (ssize_t)record->len)
-    shared_size += (off_t)record->len;
-  else if (ftruncate(shared, shared_size) != 0) /* no half a record before the next one */
-    shared_since = 0;
-}
-
-void transcript_left(int queue_fd, const char *id)
-{
-  char path[PATH];
-
-  own_path(path, id);
-  utimensat(queue_fd, path, NULL, AT_SYMLINK_NOFOLLOW);
-}
-
-/* ---- clearing */
-
 /* the shared file being written to goes with the others; the next record opens a new one */
 static void close_shared(const char *name)
 {
@@ -177,6 +127,111 @@ static void close_shared(const char *name)
   shared = -1;
 }
 
+static void clear(int queue_fd, unsigned int dir, const struct clearing *c)
+{
+  char path[PATH];
+  int fd;
+
+  snprintf(path, sizeof path, dir < BUCKETS ? "transcript/%02o" : "transcript/all", dir);
+  fd = openat(queue_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0)
+    clearing_turn(fd, dir, c);
+}
+
+/* over the bound, the oldest make room as a new file begins, not with each message */
+static void make_room(int queue_fd, uint64_t now)
+{
+  uint64_t keep = settings.transcript_keep / 1000;
+  const struct clearing c = {.before = now > keep ? now - keep : 0, .now = now,
+                             .bound = settings.transcript_size};
+
+  if (clearing_is_over(settings.transcript_size))
+    clear(queue_fd, BUCKETS, &c);
+}
+
+/* how much goes into one shared file: a fraction of the bound */
+static off_t shared_most(void)
+{
+  uint64_t bound = settings.transcript_size;
+
+  return bound && bound / 16 < TRANSCRIPT_ALL_MAX ? (off_t)(bound / 16) : TRANSCRIPT_ALL_MAX;
+}
+
+static void open_shared(int queue_fd, uint64_t now)
+{
+  char path[PATH];
+  struct stat st;
+
+  if (shared >= 0)
+    close(shared);
+  make_room(queue_fd, now);
+  snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
+  shared = openat(queue_fd, path,
+                  O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  shared_since = now;
+  if (shared < 0)
+    return;
+  shared_size = fstat(shared, &st) == 0 && S_ISREG(st.st_mode) ? halfline_end(shared, st.st_size) : -1;
+  if (shared_size >= 0)
+    return;
+  close(shared);
+  shared = -1;
+}
+
+static void write_shared(int queue_fd, uint64_t now)
+{
+  if (!transcript_has_room(queue_fd))
+    return;
+  if (shared < 0 || now < shared_since || now >= shared_since + shared_span() ||
+      (shared_size >= shared_most() && now > shared_since))
+    open_shared(queue_fd, now);
+  if (shared < 0)
+    return;
+  clearing_grew(BUCKETS, pending.len);
+  if (write(shared, pending.s, pending.len) == (ssize_t)pending.len)
+    shared_size += (off_t)pending.len;
+  else if (ftruncate(shared, shared_size) != 0) /* no half a record before the next one */
+    shared_since = 0;
+}
+
+void transcript_flush(int queue_fd, uint64_t now)
+{
+  if (pending.len > 0)
+    write_shared(queue_fd, now);
+  pending.len = 0;
+}
+
+void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now)
+{
+  if (pending.len + record->len > PENDING_MAX)
+    transcript_flush(queue_fd, now);
+  stralloc_cat(&pending, record);
+}
+
+void transcript_left(int queue_fd, const char *id)
+{
+  char path[PATH];
+
+  own_path(path, id);
+  utimensat(queue_fd, path, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+/* ---- clearing */
+
+void transcript_sweep(int queue_fd, uint64_t before, int (*is_queued)(const char *id))
+{
+  static unsigned int turn = BUCKETS; /* where most is comes first */
+  unsigned int dir = turn++ % TRANSCRIPT_DIRS;
+  const struct clearing c = {.before = before, .now = (uint64_t)time(NULL),
+                             .bound = settings.transcript_size,
+                             .is_queued = dir < BUCKETS ? is_queued : NULL,
+                             .goes = dir < BUCKETS ? NULL : close_shared};
+
+  clear(queue_fd, dir, &c);
+}
+
+/* ---- reading */
+
 static DIR *open_dir(int queue_fd, const char *path)
 {
   int fd = openat(queue_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -186,33 +241,6 @@ static DIR *open_dir(int queue_fd, const char *path)
     close(fd);
   return dir;
 }
-
-void transcript_sweep(int queue_fd, uint64_t before, int (*is_queued)(const char *id))
-{
-  static unsigned int turn;
-  unsigned int b = turn++ % TRANSCRIPT_DIRS;
-  struct dirent *d;
-  struct stat st;
-  char path[PATH];
-  DIR *dir;
-
-  snprintf(path, sizeof path, b < BUCKETS ? "transcript/%02o" : "transcript/all", b);
-  dir = open_dir(queue_fd, path);
-  while (dir && (d = readdir(dir))) {
-    if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        S_ISDIR(st.st_mode) || (uint64_t)st.st_mtime >= before)
-      continue;
-    if (b < BUCKETS && is_queued(d->d_name))
-      continue;
-    if (b == BUCKETS)
-      close_shared(d->d_name);
-    unlinkat(dirfd(dir), d->d_name, 0);
-  }
-  if (dir)
-    closedir(dir);
-}
-
-/* ---- reading */
 
 /* counts attempts and hands them on */
 struct counter {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stralloc.h>
 
+#include "queue/clearing.h"
 #include "queue/dialogue.h"
 
 #define TRANSCRIPT_ROOM (128 * 1024 * 1024) /* on the disk that is left to mail, besides queue-min-free */
@@ -29,15 +30,17 @@ int transcript_has_room(int queue_fd);
 
 /* appends a record of a message that is still queued, or was tried before */
 void transcript_keep(int queue_fd, const char *id, const stralloc *record);
-/* appends a record of a message that left with its first attempt: one write */
+/* appends a record of a message that left with its first attempt; written by transcript_flush(),
+ * at the end of the turn, with others */
 void transcript_keep_last(int queue_fd, const stralloc *record, uint64_t now);
+void transcript_flush(int queue_fd, uint64_t now);
 /* the message has left the queue: its time runs from here */
 void transcript_left(int queue_fd, const char *id);
 
-/* clears one directory of what was last written before `before`, but for messages that are
- * queued; each call takes the next directory. With one shared file after another they are
- * TRANSCRIPT_DIRS. */
-#define TRANSCRIPT_DIRS 65
+/* clears one directory of what was last written before `before`, and of the oldest while all take more
+ * than `transcript-size`, but for messages that are queued; each call takes the next directory. With
+ * one shared file after another they are TRANSCRIPT_DIRS. */
+#define TRANSCRIPT_DIRS CLEARING_DIRS
 void transcript_sweep(int queue_fd, uint64_t before, int (*is_queued)(const char *id));
 
 /* reads the records of a message: 0, what the reader returned, or -1: there are none */

@@ -53,9 +53,10 @@ void work_open(int fd)
   queue_fd = fd;
 }
 
+/* none while the disk does not keep up with what leaves the journal */
 static size_t room(enum lane_kind lane)
 {
-  return recipients >= WORK_RECIPIENTS || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
+  return flush_is_behind() || recipients >= WORK_RECIPIENTS || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
 }
 
 struct work *work_find(uint32_t handle)
@@ -83,6 +84,7 @@ static void free_work(struct work *w)
   if (w->next)
     w->next->prev = w->prev;
   envelope_free(&w->e);
+  free(w->story.s);
   free(w->held);
   free(w->due);
   free(w);
@@ -101,6 +103,41 @@ void work_status(struct work *w, size_t i, enum rcpt_status s)
 
 /* ---- settled: what becomes of a message when no job is left */
 
+static int is_in_journal(const struct work *w)
+{
+  return w->name.state == STORE_FLIGHT;
+}
+
+/* a message that is in the journal becomes a file, with all that is known of it. 0, or -1 */
+static int file_as(struct work *w, enum store_state s, uint32_t next, uint32_t hop)
+{
+  const struct store_filing f = {s, next, hop, &w->e, &w->story};
+
+  if (store_file(queue_fd, &w->name, &f) != 0) {
+    log_failed("queue", w->name.id, strerror(errno));
+    return -1;
+  }
+  waiting_moved(w->handle, &w->name);
+  w->is_changed = w->is_unmarked = 0;
+  w->needs_flush = 0; /* flush.c is at it */
+  w->story.len = 0;
+  return 0;
+}
+
+int work_file(uint32_t handle)
+{
+  struct work *w = waiting_at(handle)->is_active ? work_find(handle) : NULL;
+  struct store_name n;
+
+  if (w)
+    return file_as(w, STORE_NEW, 0, 0);
+  waiting_name(handle, &n);
+  if (store_move(queue_fd, &n, STORE_NEW, 0, 0) != 0)
+    return -1;
+  waiting_moved(handle, &n);
+  return 0;
+}
+
 /* opens the file for marks; 0, or -1 */
 static int open_for_marks(struct work *w)
 {
@@ -111,12 +148,18 @@ static int open_for_marks(struct work *w)
 
 void work_mark(struct work *w, size_t i)
 {
-  if (w->e.rcpt[i].status != RCPT_TODO)
-    w->needs_flush = 1;
+  int is_over = w->e.rcpt[i].status != RCPT_TODO;
+
+  w->is_changed = 1;
+  if (is_in_journal(w)) {
+    w->is_unmarked |= is_over; /* until it is filed, or done with */
+    return;
+  }
+  w->needs_flush |= is_over;
   if (open_for_marks(w) == 0 && envelope_mark(w->fd, &w->e, i) == 0)
     return;
   log_failed("queue", w->name.id, strerror(errno));
-  w->is_unmarked |= w->e.rcpt[i].status != RCPT_TODO;
+  w->is_unmarked |= is_over;
 }
 
 static void settle(struct work *w);
@@ -144,6 +187,11 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
+static int is_first_attempt(const struct work *w)
+{
+  return w->name.state == STORE_NEW || is_in_journal(w);
+}
+
 /* the message has left the queue */
 static void forget(struct work *w)
 {
@@ -160,7 +208,7 @@ static void leave(struct work *w, const char *reason)
     keep(w);
     return;
   }
-  if (w->name.state != STORE_NEW || w->has_transcript)
+  if (!is_first_attempt(w) || w->has_transcript)
     transcript_left(queue_fd, w->name.id);
   if (!w->is_gone)
     flush_soon(&w->name);
@@ -208,23 +256,38 @@ static uint64_t earliest(const struct work *w, uint64_t after)
   return next;
 }
 
+/* it waits for its time, and for its host where that alone is the reason */
+static void rest(struct work *w, uint32_t due)
+{
+  uint32_t handle = w->handle, hop = w->name.hop;
+  int is_held = w->name.state == STORE_CUR && (hop & STORE_HELD);
+
+  waiting_until(handle, due == WAITING_NEVER ? due : (uint32_t)clock_to_steady(due));
+  free_work(w);
+  if (is_held)
+    line_join(handle, hop & ~(uint32_t)STORE_HELD, LINE_HELD);
+}
+
 static void wait_again(struct work *w, uint64_t next)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next, hop = common_hop(w);
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
-  struct waiting *rec = waiting_at(w->handle);
 
+  if (is_in_journal(w)) {
+    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+      keep(w);
+    else
+      rest(w, due); /* if it cannot be filed now, the journal has it */
+    return;
+  }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
     log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
   if (store_move(queue_fd, &w->name, s, due, hop) != 0)
     log_failed("queue", w->name.id, strerror(errno));
   else
     waiting_moved(w->handle, &w->name);
-  rec->is_unverified = 1; /* a disk has time to change things */
-  waiting_until(w->handle, due == WAITING_NEVER ? due : (uint32_t)clock_to_steady(due));
-  if (s == STORE_CUR && (hop & STORE_HELD))
-    line_join(w->handle, hop & ~(uint32_t)STORE_HELD, LINE_HELD);
-  free_work(w);
+  waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
+  rest(w, due);
 }
 
 /* until when a message may wait outside without being read: its life is not over before */
@@ -280,6 +343,8 @@ static void park(struct work *w)
   if (blind_until(rec) < until)
     until = blind_until(rec);
   rec->is_hurried |= w->is_hurried;
+  if (is_first_attempt(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
+    rec->hop = hop;
   free_work(w);
   recovery_park(hop, handle, (uint32_t)until);
 }
@@ -331,7 +396,15 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
+  if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0) {
+    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+    return;
+  }
   if (w->failed > 0 && need_report(w) > 0) {
+    if (is_in_journal(w) && file_as(w, STORE_NEW, 0, 0) != 0) { /* a report is made from a file */
+      keep(w);
+      return;
+    }
     w->is_reporting = 1;
     reports_start(w);
     return;
@@ -339,8 +412,6 @@ static void settle(struct work *w)
   next = earliest(w, 0);
   if (w->todo == 0)
     leave(w, "no recipient is left");
-  else if (w->is_unmarked && mark_again(w) != 0)
-    keep(w);
   else if ((next <= now() || w->is_hurried) && is_shut_out(w))
     park(w);
   else
@@ -380,7 +451,7 @@ void work_reported(struct work *w, int ok)
     settle(w);
     return;
   }
-  wait_again(w, now() + AGAIN_LATER);
+  wait_again(w, now() + AGAIN_SOON);
 }
 
 void work_remove(struct work *w)
@@ -399,7 +470,11 @@ static void story(struct job *j, char kind, const char *const *field, size_t n)
 
 void work_story(struct work *w, const stralloc *lines)
 {
-  if (!w->is_gone && lines->len > 0 && open_for_marks(w) == 0)
+  if (w->is_gone || lines->len == 0)
+    return;
+  if (is_in_journal(w))
+    stralloc_cat(&w->story, lines);
+  else if (open_for_marks(w) == 0)
     history_append(w->fd, &w->e, lines);
 }
 
@@ -496,7 +571,7 @@ static void keep_spoken(struct job *j)
   if (j->spoken.len == 0 || settings.transcript_keep == 0 || !stralloc_copys(&record, "") ||
       dialogue_head(&record, &a) != 0 || !stralloc_cat(&record, &j->spoken))
     return;
-  if (w->is_gone && w->name.state == STORE_NEW && !w->has_transcript) {
+  if (w->is_gone && is_first_attempt(w) && !w->has_transcript) {
     transcript_keep_last(queue_fd, &record, now());
   } else {
     transcript_keep(queue_fd, w->name.id, &record);
@@ -595,7 +670,8 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
     w->held[rcpt] = 0;
-    work_mark(w, rcpt);
+    if (!is_in_journal(w)) /* that is no reason to file it */
+      work_mark(w, rcpt);
     return;
   }
   work_schedule(w, rcpt, &schedule, &m);
@@ -622,6 +698,8 @@ void work_finished(struct job *j, const char *why, int charged)
   keep_spoken(j);
   w->jobs--;
   work_free_job(j);
+  if (w->jobs + w->batches > 0 && w->is_unmarked && is_in_journal(w))
+    file_as(w, STORE_NEW, 0, 0); /* a kill now must not repeat it */
   settle(w);
 }
 
@@ -630,24 +708,12 @@ void work_finished(struct job *j, const char *why, int charged)
 /* reads the message's envelope. 0; -1 when it could not be, and what then is done is done */
 static int read_message(struct work *w, int is_unverified)
 {
-  const char *why = "cannot be opened";
-  int fd = store_open(queue_fd, &w->name, O_RDONLY);
-  int r = fd < 0 ? -1 : envelope_read(fd, &w->e, &why);
+  const char *why;
+  int r = store_read(queue_fd, &w->name, is_unverified, &w->e, &why), saved = errno;
 
-  if (r == 0 && strcmp(w->e.id, w->name.id) != 0) {
-    why = "its id is not its name's";
-    errno = EBADMSG;
-    r = -1;
-  }
-  if (r == 0 && is_unverified)
-    r = envelope_verify(fd, &w->e, &why);
   if (r != 0 && errno == EBADMSG)
     store_corrupt(queue_fd, &w->name, why);
-  if (fd >= 0) {
-    int saved = errno;
-    close(fd);
-    errno = saved;
-  }
+  errno = saved;
   return r;
 }
 
@@ -748,17 +814,27 @@ static void begin(uint32_t handle)
   settle(w);
 }
 
+/* whether it may wait outside without being read, though it is due: that it is down, those never tried
+ * shall hear of first */
+static int waits_blind(const struct waiting *rec, enum lane_kind lane)
+{
+  uint32_t hop = rec->hop & ~(uint32_t)STORE_HELD;
+  const char *why;
+  uint64_t probe;
+
+  return hop != 0 && rec->line != LINE_DUE && rec->line != LINE_NEW &&
+         recovery_is_shut(hop, lane, rec->is_hurried) && blind_until(rec) > clock_steady() &&
+         !(lane == LANE_NEW && recovery_is_down(hop, &why, &probe));
+}
+
 /* what is due is taken up, or waits outside. Whether it was read. */
 static int take_up(uint32_t handle)
 {
   struct waiting *rec = waiting_at(handle);
   enum lane_kind lane = schedule_lane(handle);
-  uint32_t hop = rec->hop & ~(uint32_t)STORE_HELD;
-  int was_waiting = rec->line == LINE_DUE || rec->line == LINE_NEW;
 
-  if (hop != 0 && !was_waiting && recovery_is_shut(hop, lane, rec->is_hurried) &&
-      blind_until(rec) > clock_steady()) {
-    recovery_park(hop, handle, (uint32_t)blind_until(rec));
+  if (waits_blind(rec, lane)) {
+    recovery_park(rec->hop & ~(uint32_t)STORE_HELD, handle, (uint32_t)blind_until(rec));
     return 0;
   }
   if (room(lane) > 0) {

@@ -44,6 +44,8 @@ struct work {
   size_t todo, failed;  /* recipients in these states */
   size_t weight;        /* recipients */
   int fd;              /* O_RDWR once something was marked, else -1 */
+  int is_changed;      /* in the journal: its file, when it gets one, has other marks */
+  stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
   int is_hurried, is_released, is_again, is_removed, is_reporting;
   int is_short;         /* of memory: the rest is tried again soon */
   uint32_t shut_hop;    /* a next hop that has no use for it now; 0: none */
@@ -51,7 +53,7 @@ struct work {
   uint64_t look_again;  /* wall clock: no later than then, though they stay shut; 0: no such time */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
-  int is_gone;         /* its file is unlinked: the last recipient was delivered */
+  int is_gone;         /* it has left the store: the last recipient was delivered */
   int needs_flush;     /* a recipient was marked as finished */
   int has_transcript;  /* a file of its own in queue/transcript */
 };
@@ -85,6 +87,10 @@ int work_turn(void);
 struct work *work_find(uint32_t handle);
 /* an administrator removes a message that is being worked on: it goes when its jobs end */
 void work_remove(struct work *w);
+
+/* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
+ * with errno */
+int work_file(uint32_t handle);
 
 /* ---- results, from spawners.c */
 
@@ -121,8 +127,8 @@ void work_expire(struct work *w, size_t i, const char *why);
 struct retry;
 struct retry_message;
 void work_schedule(const struct work *w, size_t i, struct retry *r, struct retry_message *m);
-/* writes the state of recipient i into the file; what cannot be written is tried again before
- * the message is settled */
+/* writes the state of recipient i into the file, if it is one; what cannot be written is tried
+ * again before the message is settled */
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);

@@ -124,22 +124,31 @@ static void on_closed(struct chan *c, const char *why)
 
 /* ---- what we say */
 
+/* adds the next recipient to a message; it counts as sent when that is */
+static size_t add_rcpt(struct wire_out *o, const struct handoff *h)
+{
+  const char *part = h->rcpts->s + h->at;
+
+  for (int i = 0; i < 3; i++) {
+    wire_str(o, part);
+    part += strlen(part) + 1;
+  }
+  return (size_t)(part - h->rcpts->s);
+}
+
 /* the recipients not sent yet. 0, or -1 with errno. */
 static int send_rcpts(struct handoff *h)
 {
   while (h->at < h->rcpts->len) {
-    const char *part = h->rcpts->s + h->at;
     struct wire_out o;
+    size_t next;
 
     wire_start(&o, WIRE_RCPT);
     wire_num(&o, h->number);
-    for (int i = 0; i < 3; i++) {
-      wire_str(&o, part);
-      part += strlen(part) + 1;
-    }
+    next = add_rcpt(&o, h);
     if (chan_send(&chan, &o, -1) != 0)
       return -1;
-    h->at = (size_t)(part - h->rcpts->s);
+    h->at = next;
   }
   return 0;
 }
@@ -211,6 +220,7 @@ int handoff_open(struct handoff *h, const struct handoff_mail *m)
   const char *const texts[] = {m->flags,  m->sender, m->envid,   m->ret,
                                m->client, m->helo,   m->protocol};
   struct wire_out o;
+  size_t next;
 
   if (!chan_is_open(&chan) || slots_take(&slots, h, &h->number) != 0)
     return -1;
@@ -222,10 +232,12 @@ int handoff_open(struct handoff *h, const struct handoff_mail *m)
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     wire_str(&o, texts[i]);
   wire_num(&o, m->nrcpt);
+  next = add_rcpt(&o, h);
   if (chan_send(&chan, &o, -1) != 0) {
     release(h);
     return -1;
   }
+  h->at = next;
   if (send_rcpts(h) == 0)
     return 0;
   if (errno == EAGAIN) {

@@ -87,7 +87,11 @@ def _alarm(signum, frame):
 
 
 def main():
-    """Runs the file's tests; as arguments: BUILD and words that the wanted tests' names hold."""
+    """Runs the file's tests; as arguments: BUILD and words that the wanted tests' names hold.
+    --names only lists them."""
+    if sys.argv[1:] == ["--names"]:
+        print("\n".join(name for name, _, _ in _tests))
+        return
     words = sys.argv[2:]
     chosen = [t for t in _tests if not words or any(w in t[0] for w in words)]
     print("1..%d" % len(chosen))

@@ -25,15 +25,19 @@ class _Endless:
 
 
 class Sink(Peer):
-    """rules: [(pattern, answer)] and offers as in scenario files. May be changed meanwhile."""
+    """rules: [(pattern, answer)] and offers as in scenario files."""
 
     def __init__(self, rules=(), offers=("PIPELINING", "8BITMIME", "SIZE 50000000"), address=None, port=None):
         self.address = address or new_address()
         self.port = port or free_port(self.address)
         self.rules, self.offers = list(rules), list(offers)
-        script = [("send", "220 sink.example ESMTP")] + [("offer", o) for o in self.offers] + \
+        self.script = [("send", "220 sink.example ESMTP")] + [("offer", o) for o in self.offers] + \
             [("on", p, a) for p, a in self.rules] + [("serve", "")]
-        super().__init__(_Everything(script), {"a": (self.address, self.port)})
+        super().__init__(_Everything(self.script), {"a": (self.address, self.port)})
+
+    def drop_rules(self):
+        """From the next connection on everything is taken."""
+        self.script[:] = [step for step in self.script if step[0] != "on"]
 
     @property
     def route(self):

@@ -99,11 +99,48 @@ def message():
     i.start()
     number = i.send("alice@heloise.example", "bob@later.example", letter("small"))
     i.wait_event("deferred", id=number)
-    contains(i.cli("probe", place(big), "--message", number, ok=True).text, "it fits", "7-bit text")
+    contains(i.cli("probe", place(big), "--message", number, ok=True).text, "it fits", "7-bit text", "accepted")
     i.stop()
     contains(i.cli("probe", place(big), "--message", number, ok=True).text, "it fits")
     for bad in (number[:-3] + ("b" if number[-3] == "a" else "a") + number[-2:], "/no/such/file"):
         check(i.cli("probe", place(big), "--message", bad).returncode in (65, 77), bad)
+
+
+@test("with a message: MAIL and RCPT as an attempt would say them, RSET, QUIT, and never DATA")
+def envelope():
+    sink = Sink([("RCPT TO:<no@*", "550 5.1.1 \\x1bno such user"), ("RCPT TO:<late@*", "450 4.2.1 later")])
+    i = instance({"routes": ["later.example " + sink.route, "other.example " + Sink([("RCPT", "450 4.2.1 later")]).route]})
+    path = i.top + "/letter"
+    with open(path, "wb") as f:
+        f.write(letter(body="gr\xfc\xdfe\n").encode("utf-8"))
+    os.chmod(path, 0o644)
+    text = i.cli("probe", place(sink), "--message", path, ok=True).text
+    contains(text, "No recipient is known for it there: MAIL was not said")
+    equal(commands(sink), ["EHLO", "QUIT"])
+    args = [a for who in ("no", "bob", "late") for a in ("--recipient", who + "@Later.example")]
+    text = i.cli("probe", "later.example", "--message", path, "--sender", "alice@heloise.example", *args, ok=True).text
+    contains(text, "C MAIL FROM:<alice@heloise.example>", "Recipient bob@later.example: accepted.", "no@later.example: ",
+             "550 5.1.1 ", "Recipient late@later.example: ", "450 4.2.1 later")
+    equal(commands(sink)[2:], ["EHLO", "MAIL", "RCPT", "RCPT", "RCPT", "RSET", "QUIT"])
+    told = json.loads(i.cli("probe", "later.example", "--message", path, *args, "--json", ok=True).text)
+    e = told["addresses"][0]["envelope"]
+    equal((e["sender"], e["why"]), ("", None))
+    equal([r["accepted"] for r in e["recipients"]], [False, True, False])
+    check("550 5.1.1" in e["recipients"][0]["reply"] and e["recipients"][1]["reply"] is None, e)
+    i.start()
+    number = i.send("alice@heloise.example", ["late@later.example", "else@other.example"], letter("small"))
+    i.wait_event("deferred", id=number, recipient="late@later.example")
+    i.wait_event("deferred", id=number, recipient="else@other.example")
+    before = len(sink.commands)
+    text = i.cli("probe", "later.example", "--message", number, ok=True).text
+    contains(text, "Recipient late@later.example: ", "450 4.2.1 later")
+    check("else@" not in text, text)
+    equal(commands(sink)[before:], ["EHLO", "MAIL", "RCPT", "RSET", "QUIT"])
+    refuses = Sink([("MAIL", "554 5.7.1 not you")])
+    contains(i.cli("probe", place(refuses), "--message", number, ok=True).text, "C QUIT", "554 5.7.1 not you")
+    equal(commands(refuses)[:2] + commands(refuses)[-1:], ["EHLO", "MAIL", "QUIT"])
+    for bad in (["--recipient", "a@b"], ["--message", path, "--recipient", "a@b\r\nDATA"], ["--message", path, "--sender", "@"]):
+        equal(i.cli("probe", place(sink), *bad).returncode, 64)
 
 
 @test("a peer with TLS: version, certificate, and what it offers within TLS")

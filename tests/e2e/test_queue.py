@@ -286,7 +286,7 @@ def remove():
     number = deferred(i, i.send("alice@heloise.example", "bob@down.example"))
     i.cli("queue", "remove", number, ok=True)
     i.wait_queue(0)
-    equal(i.queue_files(), [])
+    wait_for("its file goes when the journal knows", lambda: not i.queue_files(), 5)
     check(not i.mail("alice"), "a report")
     check(i.cli("queue", "remove", number).returncode != 0, "removed twice")
 

@@ -75,6 +75,12 @@ def grow_older(path, address, port, seconds):
         struct.pack_into("=I", card, 28, xxhash.XXH3_64bits(bytes(card), 128) & 0xffffffff)
         f.seek(at)
         f.write(card)
+        texts = f.seek(len(cards))
+        found = f.read(32768 * 96)
+        for at in range(0, len(found), 96): # what taught it, and since when
+            if found[at:at + 17] == ip + b"\4" and found[at + 18:at + 20] == struct.pack("=H", port):
+                f.seek(texts + at + 20)
+                f.write(struct.pack("=I", struct.unpack_from("=I", found, at + 20)[0] - seconds))
 
 
 class Run:

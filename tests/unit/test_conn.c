@@ -5,15 +5,21 @@
 #include <stdint.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+
 #include "deliver/conn.h"
 
 static int listener = -1;
+static SSL *server; /* a peer within TLS */
+static unsigned int hello_requests; /* that it sends whenever we look */
 
 int __real_poll(struct pollfd *p, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *p, nfds_t n, int timeout);
@@ -22,7 +28,15 @@ int __wrap_poll(struct pollfd *p, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *p, nfds_t n, int timeout)
 {
   struct linger at_once = {1, 0};
-  int fd = listener >= 0 ? accept(listener, NULL, NULL) : -1;
+  int fd;
+
+  if (server)
+    SSL_do_handshake(server);
+  for (unsigned int i = 0; i < hello_requests; i++) {
+    SSL_renegotiate(server);
+    SSL_do_handshake(server);
+  }
+  fd = listener >= 0 ? accept(listener, NULL, NULL) : -1;
 
   if (fd >= 0) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -99,10 +113,66 @@ static void test_deadline(void **state)
   close(pair[1]);
 }
 
+static X509 *make_certificate(EVP_PKEY *key)
+{
+  X509 *x = X509_new();
+
+  X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+  X509_set_pubkey(x, key);
+  assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+  return x;
+}
+
+/* a peer that does not read and sends what TLS 1.2 passes over does not keep us busy: of that only so
+ * much is read for one block written, or one reply waited for */
+static void test_hello_requests(void **state)
+{
+  static char big[4000000];
+  SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+  EVP_PKEY *key = EVP_EC_gen("P-256");
+  X509 *certificate = make_certificate(key);
+  static struct conn c;
+  const char *why = "";
+  struct reply r;
+  uint64_t before;
+  int pair[2];
+
+  (void)state;
+  signal(SIGPIPE, SIG_IGN);
+  assert_int_equal(tls_client_prepare(&why), 0);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+  SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+  SSL_CTX_use_certificate(ctx, certificate);
+  SSL_CTX_use_PrivateKey(ctx, key);
+  server = SSL_new(ctx);
+  SSL_set_fd(server, pair[1]);
+  SSL_set_accept_state(server);
+  c.fd = pair[0];
+  assert_int_equal(conn_starttls(&c, "mx.example.org", conn_clock() + 60000), SAW_REPLY);
+  hello_requests = 500;
+  before = tls_taken(c.tls);
+  assert_int_equal(conn_reply(&c, &r, conn_clock() + 3000), SAW_SILENCE);
+  assert_in_range(tls_taken(c.tls) - before, 1, 1200000);
+  before = tls_taken(c.tls);
+  assert_int_equal(conn_write(&c, big, sizeof big, 3000), -1);
+  assert_int_equal(errno, ETIMEDOUT);
+  assert_in_range(tls_taken(c.tls) - before, 1, 1200000);
+  hello_requests = 0;
+  SSL_free(server);
+  server = NULL;
+  SSL_CTX_free(ctx);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+  conn_abort(&c);
+  close(pair[1]);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_reset_at_once), cmocka_unit_test(test_error),
-                                     cmocka_unit_test(test_deadline)};
+                                     cmocka_unit_test(test_deadline),
+                                     cmocka_unit_test(test_hello_requests)};
 
   return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }

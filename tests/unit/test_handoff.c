@@ -94,9 +94,10 @@ static void intake(int sock)
         answer(sock, WIRE_REFUSED, &m);
       else if (wire_is(&m, 2, "slow@a.example"))
         usleep(300000);
-      if (wire_get_num(&m, 8, MANY, &left) != 0)
+      if (wire_get_num(&m, 8, MANY, &left) != 0 || m.n != 12)
         _exit(3);
-      break;
+      /* it brings the first recipient */
+      /* fall through */
     case WIRE_RCPT:
       if (is_last)
         _exit(0);

@@ -191,6 +191,23 @@ static void test_no_line_end(void **state)
   close(fd);
 }
 
+/* a full disk or a kill left half a line: it does not take the one after it along */
+static void test_torn(void **state)
+{
+  stralloc line = {0};
+  struct told t = {0};
+  int fd = file_with("s\t7\t1\nx\t8\t1\thal", 15);
+
+  (void)state;
+  assert_int_equal(history_line_make(&line, 's', 9, 2, NULL, 0), 0);
+  assert_int_equal(history_append(fd, &e, &line), 0);
+  assert_int_equal(history_append(fd, &e, &line), 0);
+  assert_int_equal(history_each(fd, &e, tell, &t), 0);
+  assert_string_equal(t.text, "s 7 1 0  ;s 9 2 0  ;s 9 2 0  ;");
+  free(line.s);
+  close(fd);
+}
+
 static void test_errors(void **state)
 {
   stralloc line = {0};
@@ -212,6 +229,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_made_and_read), cmocka_unit_test(test_damaged_lines), cmocka_unit_test(test_bound),
     cmocka_unit_test(test_long_fields),   cmocka_unit_test(test_no_line_end),   cmocka_unit_test(test_errors),
+    cmocka_unit_test(test_torn),
   };
   return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -413,10 +414,15 @@ static void test_full_disk(void **state)
   assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
   none.rlim_max = before.rlim_max;
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
-  assert_int_equal(peers_learn(p, &n, NOW), NOW + DAY);
+  assert_int_equal(peers_learn(p, &n, NOW), 0); /* and nobody says it was learned */
+  assert_int_equal(errno, EFBIG);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   assert_false(holds(p, &n, NOW));
   assert_int_equal(peers_learn(p, &n, NOW), NOW + DAY);
+  assert_true(holds(p, &n, NOW));
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+  assert_int_equal(peers_unlearn(p, &n), -1);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   assert_true(holds(p, &n, NOW));
   peers_close(p);
 }
@@ -446,6 +452,43 @@ static void test_crowd(void **state)
     peers_learn(p, &n, NOW + ++found);
   }
   assert_true(holds(p, &victim, NOW));
+  peers_close(p);
+}
+
+/* cards whose time is in the future, damaged ones and those of a wrong clock, make room first */
+static void test_future(void **state)
+{
+  static unsigned char cards[PEERS_CARDS * 128];
+  struct peers_news n = news("192.0.2.1", 25, FACT_DOWN, "A1");
+  struct peers *p = fresh();
+  int fd = openat(dir, "peers", O_WRONLY);
+
+  (void)state;
+  for (uint32_t i = 0; i < PEERS_CARDS; i++) {
+    unsigned char *c = cards + 128 * i;
+    uint32_t sum;
+    c[16] = 6;
+    memcpy(c, &i, sizeof i);
+    memcpy(c + 18, &n.port, sizeof n.port);
+    memset(c + 20, 0xff, 4); /* used */
+    sum = (uint32_t)XXH3_64bits(c, 128);
+    memcpy(c + 28, &sum, i % 2 ? sizeof sum : 0);
+  }
+  assert_int_equal(pwrite(fd, cards, sizeof cards, 128), sizeof cards);
+  close(fd);
+  for (uint32_t i = 0; i < 20000; i++) {
+    memcpy(n.ip.bytes, &i, sizeof i);
+    peers_learn(p, &n, NOW);
+  }
+  for (uint32_t i = 0; i < 20000; i++) {
+    memcpy(n.ip.bytes, &i, sizeof i);
+    if (!holds(p, &n, NOW))
+      fail_msg("card %u made room for another", i);
+  }
+  n.fact = FACT_TLS_SEEN;
+  peers_learn(p, &n, NOW + 366 * DAY);
+  assert_false(holds(p, &n, NOW));
+  assert_true(holds(p, &n, NOW + 370 * DAY));
   peers_close(p);
 }
 
@@ -573,7 +616,7 @@ int main(void)
     cmocka_unit_test(test_evidence),  cmocka_unit_test(test_one_tries),
     cmocka_unit_test(test_closes),    cmocka_unit_test(test_damaged),
     cmocka_unit_test(test_rcptmax),   cmocka_unit_test(test_cut_short),
-    cmocka_unit_test(test_crowd),     cmocka_unit_test(test_full_disk), cmocka_unit_test(test_descriptor),
+    cmocka_unit_test(test_crowd), cmocka_unit_test(test_future),    cmocka_unit_test(test_full_disk), cmocka_unit_test(test_descriptor),
   };
 
   return cmocka_run_group_tests_name("peers", tests, set_up, tear_down);

@@ -1,6 +1,7 @@
-/* test_receive.c - new messages: durable or refused, and nothing half-queued
+/* test_receive.c - new messages: durable or refused, and nothing half-queued; all of it twice,
+ * as files and through the journal
  *
- * writev, fdatasync and fsync are wrapped, to fail when told. */
+ * writev, pwritev, fdatasync and fsync are wrapped, to fail when told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,11 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/loop.h"
 #include "common/settings.h"
+#include "queue/journal_read.h"
+#include "queue/journal_ring.h"
 #include "queue/receive.h"
 
 /* errno that every call gives; 0: it works. fail_after: calls that still work */
@@ -24,6 +28,8 @@ static volatile int writev_error, fdatasync_error, fsync_error, fail_after;
 
 ssize_t __real_writev(int fd, const struct iovec *v, int n);
 ssize_t __wrap_writev(int fd, const struct iovec *v, int n);
+ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_fsync(int fd);
@@ -38,16 +44,30 @@ static int fails(int error)
 }
 
 /* writes that succeed are short ones, as they may be */
-ssize_t __wrap_writev(int fd, const struct iovec *v, int n)
+static struct iovec shorter(const struct iovec *v, int n)
 {
-  struct iovec part = v[0];
+  struct iovec part;
 
-  (void)n;
-  if (fails(writev_error))
-    return -1;
+  while (n-- > 1 && v->iov_len == 0)
+    v++;
+  part = v[0];
   if (part.iov_len > 1)
     part.iov_len -= part.iov_len / 3;
-  return __real_writev(fd, &part, 1);
+  return part;
+}
+
+ssize_t __wrap_writev(int fd, const struct iovec *v, int n)
+{
+  struct iovec part = shorter(v, n);
+
+  return fails(writev_error) ? -1 : __real_writev(fd, &part, 1);
+}
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at)
+{
+  struct iovec part = shorter(v, n);
+
+  return fails(writev_error) ? -1 : __real_pwritev(fd, &part, 1, at);
 }
 
 int __wrap_fdatasync(int fd)
@@ -62,6 +82,7 @@ int __wrap_fsync(int fd)
 
 static char dir[64];
 static int queue;
+static int through_journal; /* which round this is */
 
 /* the end of one message, as its owner hears of it */
 struct owner {
@@ -150,6 +171,8 @@ static int set_up(void **state)
 {
   (void)state;
   settings.queue_min_free = 0;
+  settings.queue_journal = (uint64_t)through_journal;
+  settings.queue_journal_size = 16 * 1024 * 1024;
   settings.message_size_limit = 1000000;
   settings.header_size_limit = 1000;
   settings.received_limit = 5;
@@ -202,18 +225,48 @@ static void give(struct owner *o, const char *s, size_t len)
     receive_commit(in);
 }
 
-/* finds, reads and verifies a committed message, and removes it */
+/* a copy of what the journal holds of a message, which is ended there; -1 when it does not */
+static int open_from_journal(const char *id)
+{
+  struct journal_replay r = {.lost = NULL};
+  const struct flight *f;
+  const char *image;
+  int fd = -1;
+
+  assert_int_equal(journal_replay(queue, &r), 0);
+  f = flights_find(&r.live, id);
+  if (f) {
+    assert_int_equal(journal_load(queue, f, &image), 0);
+    fd = memfd_create("message", MFD_CLOEXEC);
+    assert_int_equal(write(fd, image, f->len), f->len);
+    ring_note(JOURNAL_DONE, id, 0);
+  }
+  flights_free(&r.live);
+  return fd;
+}
+
+static int open_message(const char *id)
+{
+  struct store_name n = {.state = STORE_NEW};
+  int fd = through_journal ? open_from_journal(id) : -1;
+
+  if (fd >= 0)
+    return fd;
+  strcpy(n.id, id);
+  fd = store_open(queue, &n, O_RDONLY);
+  assert_true(fd >= 0);
+  assert_int_equal(store_unlink(queue, &n), 0);
+  return fd;
+}
+
+/* reads and verifies a committed message, and removes it */
 static void check_file(const char *id, const char *body, size_t len)
 {
-  struct store_name n;
   struct envelope e;
   const char *why;
   char *got = malloc(len + 1);
-  int fd;
+  int fd = open_message(id);
 
-  assert_int_equal(store_find(queue, id, &n), 0);
-  fd = store_open(queue, &n, O_RDONLY);
-  assert_true(fd >= 0);
   assert_int_equal(envelope_read(fd, &e, &why), 0);
   assert_int_equal(envelope_verify(fd, &e, &why), 0);
   assert_string_equal(e.id, id);
@@ -224,7 +277,6 @@ static void check_file(const char *id, const char *body, size_t len)
   free(got);
   envelope_free(&e);
   close(fd);
-  assert_int_equal(store_remove(queue, &n), 0);
 }
 
 static void assert_nothing_left(void)
@@ -356,6 +408,12 @@ static void test_disk_fails(void **state)
         give(&o, body, sizes[s] < 300 ? 300 : sizes[s]);
         wait_for(1);
         *rows[r].what = 0;
+        if (through_journal && sizes[s] < 130000 && rows[r].what == &fsync_error) {
+          assert_int_equal(o.durable, 1); /* no directory is flushed for it */
+          check_file(o.id, body, sizes[s] < 300 ? 300 : sizes[s]);
+          free(body);
+          continue;
+        }
         if (o.refused != 1 || o.verdict != V_TEMP || strncmp(o.reply, rows[r].reply, 10) != 0)
           fail_msg("row %zu size %zu after %d: %s", r, sizes[s], after, o.reply);
         assert_nothing_left();
@@ -472,6 +530,35 @@ static void test_missing_recipients(void **state)
 
 #define TEST(f) cmocka_unit_test_setup(f, set_up)
 
+/* the last free segment is not for messages: what the journal has no room for becomes files */
+static void test_full_journal(void **state)
+{
+  static struct owner o[400];
+  static char body[60000];
+  size_t as_files = 0;
+
+  (void)state;
+  settings.queue_journal_size = 2 * 1024 * 1024;
+  memset(body, 'x', sizeof body);
+  memcpy(body, "A: b\r\n\r\n", 8);
+  memcpy(body + sizeof body - 2, "\r\n", 2);
+  for (int i = 0; i < 400; i++) {
+    give(&o[i], body, sizeof body);
+    if (i % 20 == 19)
+      wait_for(20);
+  }
+  as_files = (size_t)count_in("new");
+  assert_in_range(as_files, 300, 390); /* the first segment is still a large one */
+  for (int i = 0; i < 400; i++) {
+    assert_int_equal(o[i].durable, 1);
+    check_file(o[i].id, body, sizeof body);
+  }
+  give(&o[0], SMALL, strlen(SMALL)); /* and now there is room again */
+  wait_for(1);
+  assert_nothing_left();
+  check_file(o[0].id, SMALL, strlen(SMALL));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -479,5 +566,10 @@ int main(void)
     TEST(test_disown),  TEST(test_disk_fails), TEST(test_content),       TEST(test_hostile_envelopes),
     TEST(test_missing_recipients),
   };
-  return cmocka_run_group_tests_name("receive", tests, set_up_all, tear_down_all);
+  const struct CMUnitTest more[] = {TEST(test_full_journal)};
+  int failed = cmocka_run_group_tests_name("receive", tests, set_up_all, NULL);
+
+  through_journal = 1;
+  failed += cmocka_run_group_tests_name("receive through the journal", tests, NULL, NULL);
+  return failed + cmocka_run_group_tests_name("receive, a full journal", more, NULL, tear_down_all);
 }

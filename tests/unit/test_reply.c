@@ -191,12 +191,44 @@ static void test_names_argument(void **state)
   }
 }
 
+static void test_too_many(void **state)
+{
+  static const struct {
+    const char *line;
+    int yes;
+  } c[] = {{"452 4.5.3 Too many recipients", 1},
+           {"552 5.5.3 no more", 1},
+           {"452 4.5.3 mailbox full of them", 1},
+           {"552 Requested mail action aborted", 1},
+           {"452", 1},
+           {"552 too many recipients of this full mailbox", 1},
+           {"452 4.3.0 Too many recipients for now", 1},
+           {"552 5.2.2 mailbox full", 0},
+           {"452 4.2.2 over quota", 0},
+           {"552 Mailbox full", 0},
+           {"552 user is over quota", 0},
+           {"452 insufficient system storage", 0},
+           {"452 4.3.1 please wait", 0}};
+  static struct reply r;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    char line[100];
+    enum reply_state s;
+    size_t n = (size_t)snprintf(line, sizeof line, "%s\r\n", c[i].line);
+    feed(&r, line, n, n, &s);
+    if (reply_may_be_too_many(&r) != c[i].yes)
+      fail_msg("%s", c[i].line);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_replies),      cmocka_unit_test(test_endless),
     cmocka_unit_test(test_bounded_text), cmocka_unit_test(test_format),
-    cmocka_unit_test(test_status),       cmocka_unit_test(test_names_argument)};
+    cmocka_unit_test(test_status),       cmocka_unit_test(test_names_argument),
+    cmocka_unit_test(test_too_many)};
 
   return cmocka_run_group_tests_name("reply", tests, NULL, NULL);
 }

@@ -17,9 +17,10 @@ struct row {
   const char *name, *in, *out;
 };
 
-#define ADDED \
-  "MIME-Version: 1.0\nContent-Type: text/plain; charset=unknown-8bit\n" \
+#define ADDED_AS(charset) \
+  "MIME-Version: 1.0\nContent-Type: text/plain; charset=" charset "\n" \
   "Content-Transfer-Encoding: "
+#define ADDED ADDED_AS("utf-8")
 #define M "MIME-Version: 1.0\n"
 #define T "Content-Type: text/plain; charset=utf-8\n"
 #define QP "Content-Transfer-Encoding: quoted-printable\n"
@@ -33,6 +34,20 @@ static const struct row rows[] = {
    "A: b\n" ADDED "quoted-printable\n\nHallo, sch=C3=B6n\n"},
   {"base64 when smaller", "A: b\n\n\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\n",
    "A: b\n" ADDED "base64\n\nw6TDtsO8w58NCg==\n"},
+  {"bytes that are no UTF-8 are of nobody knows what",
+   "A: b\n\nfiller filler filler filler\nHallo, sch\xc3\xb6n\nsch\xf6n\n",
+   "A: b\n" ADDED_AS("unknown-8bit") "quoted-printable\n\n"
+   "filler filler filler filler\nHallo, sch=C3=B6n\nsch=F6n\n"},
+  {"a character that a line end cuts", "A: b\n\nHallo, Welt, sch\xc3\n\xb6n\n",
+   "A: b\n" ADDED_AS("unknown-8bit") "quoted-printable\n\nHallo, Welt, sch=C3\n=B6n\n"},
+  {"a character that the end cuts", "A: b\n\nHallo, sch\xc3\xb6n \xe2\x82",
+   "A: b\n" ADDED_AS("unknown-8bit") "quoted-printable\n\nHallo, sch=C3=B6n =E2=82"},
+  {"a part without a type", M "Content-Type: multipart/mixed; boundary=x\n\n--x\n\nHallo, sch\xc3\xb6n\n--x--\n",
+   M "Content-Type: multipart/mixed; boundary=x\n\n--x\n" T QP "\nHallo, sch=C3=B6n\n--x--\n"},
+  {"names with a hyphen in front", M "Content-Type: multipart/mixed; boundary=\"b: ?\"\n\n--b: ?\n"
+   "--b: \xe4\n-b: \xe4\n \xe4-\n-c: d\n\nx\n--b: ?--\n",
+   M "Content-Type: multipart/mixed; boundary=\"b: ?\"\n\n--b: ?\n"
+   "*-b: ?\n*b: ?\n ?-\n-c: d\n\nx\n--b: ?--\n"},
   {"type and version kept", M T "\nHallo, sch\xc3\xb6n\n", M T QP "\nHallo, sch=C3=B6n\n"},
   {"8bit label replaced in place",
    M "Content-Transfer-Encoding: 8bit\n" T "content-transfer-encoding: x\n\nHallo, sch\xc3\xb6n\n",
@@ -349,6 +364,29 @@ static void test_long_body(void **state)
   stralloc_free(&out.s);
 }
 
+/* a header field that is too long to be kept is 7-bit all the same */
+static void test_long_field(void **state)
+{
+  struct memory in = {{0}, -1}, out = {{0}, -1};
+
+  (void)state;
+  set(&in, "A: b\n-Long: ");
+  for (size_t i = 0; i < 100000; i++)
+    assert_true(stralloc_cats(&in.s, i % 70 ? "\xc3\xa4" : "\r\n x"));
+  assert_true(stralloc_cats(&in.s, "\r\nC: d\r\n\r\nx\r\n"));
+  assert_int_equal(convert(&in, &out), 0);
+  assert_int_equal(out.s.len, in.s.len);
+  for (size_t i = 0; i < in.s.len; i++)
+    assert_int_equal(out.s.s[i], (unsigned char)in.s.s[i] >= 128 ? '?' : in.s.s[i]);
+  only_lines = 1;
+  assert_int_equal(convert(&in, &out), 0);
+  assert_int_equal(out.s.len, in.s.len);
+  assert_memory_equal(out.s.s, in.s.s, in.s.len);
+  only_lines = 0;
+  stralloc_free(&in.s);
+  stralloc_free(&out.s);
+}
+
 static void test_deep(void **state)
 {
   struct memory in = {{0}, -1}, out = {{0}, -1};
@@ -483,6 +521,7 @@ int main(void)
     cmocka_unit_test(test_has_field),
     cmocka_unit_test(test_blank_at_piece_end),
     cmocka_unit_test(test_long_body),
+    cmocka_unit_test(test_long_field),
     cmocka_unit_test(test_deep),
     cmocka_unit_test(test_failures),
   };

@@ -31,7 +31,7 @@ static const struct {
   const char *what;
   struct known known[2];
   enum peer_tls tls;
-  unsigned int tries;
+  unsigned int tried; /* how long ago the message was, before; 0: never */
   int is_no, is_warn, is_in_clear; /* tls no, tls-history warn, TLS failed in this attempt */
   uint32_t facts;
   int is_off, is_by_card;
@@ -64,9 +64,15 @@ static const struct {
   {.what = "seen, failed a minute ago", .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_TLS_MISSING, 60, DAY}},
    .facts = GUARDED},
   {.what = "seen, failed a minute ago for this message too",
-   .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_TLS_MISSING, 60, DAY}}, .tries = 1},
+   .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_TLS_MISSING, 60, DAY}}, .tried = 60},
+  {.what = "seen, failed a minute ago, the message was tried before that only",
+   .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_EHLO_4YZ, 60, DAY}}, .tried = 61, .facts = GUARDED},
+  {.what = "seen, refused a minute ago for this message too",
+   .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_NO_STARTTLS, 60, DAY}}, .tried = 59},
+  {.what = "seen, warn, broken just now: tried all the same",
+   .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_TLS_BROKEN, 60, DAY}}, .is_warn = 1},
   {.what = "seen, a message that failed for something else", .known = {{FACT_TLS_SEEN, DAY, DAY}},
-   .tries = 5, .facts = GUARDED},
+   .tried = 5, .facts = GUARDED},
   {.what = "seen, failing for ten minutes",
    .known = {{FACT_TLS_SEEN, DAY, DAY}, {FACT_TLS_MISSING, 600, DAY}}},
   {.what = "seen, an old failure is no proof",
@@ -93,7 +99,7 @@ static void start(size_t i)
   s.target = &target;
   attempt.given = &given;
   attempt.now = NOW;
-  given.tries = cases[i].tries;
+  attempt.tried_at = cases[i].tried ? NOW - cases[i].tried : 0;
   given.report = -1;
   target.is_in_clear = cases[i].is_in_clear;
   s.words.tls = cases[i].tls;

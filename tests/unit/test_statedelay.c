@@ -34,6 +34,12 @@ static const struct {
   {"451 Greylisted. Remaining time: 240 seconds", 240},
   {"451 temporarily deferred, retry in about 15 mins", 900},
   {"TRY AGAIN IN 5 MINUTES", 300},
+  {"421 4.7.0 too many connections, try again in 60 seconds", 60},
+  {"450 rate limit exceeded; retry in 10 minutes", 600},
+  {"450 4.7.1 too many connections in 60 seconds, wait 5 minutes", 300},
+  {"451 4.7.1 Again in 5 min, please", 300},
+  {"451 try again in 15:30", 930},
+  {"451 try again in 1:00:00", 3600},
   /* numbers that are none */
   {"", 0},
   {"451 4.3.2 try again later", 0},
@@ -51,6 +57,18 @@ static const struct {
   {"451 try again in 00:99:00", 0},
   {"451 retry after 2026-01-01 00:05:00", 0},
   {"451 id 20a13s in 5 m/s, wait", 300},
+  {"421 4.7.0 too many connections in 60 seconds, try again later", 0},
+  {"450 try again later: more than 100 messages within 1 hour", 0},
+  {"450 rate limit reached in 10 minutes, retry later", 0},
+  {"450 5 connections in 60 seconds, try later", 0},
+  {"450 please wait, 100 recipients within 30 minutes", 0},
+  {"451 try again after 15:30", 0},
+  {"451 greylisted until 15:30", 0},
+  {"451 retry after 15:30:00", 0},
+  {"451 come again 15:30", 0},
+  {"451 retry after 00:59", 0},
+  {"451 try again in", 0},
+  {"w", 0},
 };
 
 static void test_texts(void **state)

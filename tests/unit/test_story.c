@@ -65,6 +65,7 @@ static void test_attempts(void **state)
   NOTE(&s, 'l', 2, "known", "192.0.2.1:25", "dot-lost", "1769936400", "D13");
   NOTE(&s, 'o', 2, "7", "temp", "4.2.1", "", "of nobody");
   NOTE(&s, 'l', 2, "unlearned", "192.0.2.1:25", "down", "0", "B1");
+  NOTE(&s, 'l', 2, "unkept", "192.0.2.1:25", "no-size", "0", "X13 501");
   assert_string_equal(
     tell(&s, (struct story_teller){0}),
     "0Attempt 1, 2026-01-31T09:01:00Z:\n"
@@ -74,7 +75,8 @@ static void test_attempts(void **state)
     "1\\x1b@example.net: delivered, 2.0.0 250 \\x1b\n"
     "0Attempt 2, 2026-01-31T09:02:00Z:\n"
     "1known of 192.0.2.1:25: EHLO fails, HELO works (helo-only)\n"
-    "1no longer true of 192.0.2.1:25: not reachable: tried after others (down)\n");
+    "1no longer true of 192.0.2.1:25: not reachable: tried after others (down)\n"
+    "1seen at 192.0.2.1:25, but it could not be remembered: SIZE is offered and does not work (no-size)\n");
   assert_null(strstr(tell(&s, (struct story_teller){.is_wanted = only_first}), "\\x1b@"));
   story_free(&s);
 }
@@ -120,6 +122,7 @@ static void test_plans(void **state)
   NOTE(&s, 'l', 2, "known", "192.0.2.8:25", "ehlo-4yz", "1769936400", "E27 451 451 4.3.2 busy");
   NOTE(&s, 'l', 2, "known", "192.0.2.9:25", "down", "1769936400", "A1 0 refused at connect");
   NOTE(&s, 'l', 2, "known", "192.0.2.7:25", "rcptmax=20", "1769936400", "X26 0");
+  NOTE(&s, 'l', 2, "unkept", "192.0.2.10:25", "helo-only", "0", "E9");
   assert_string_equal(
     plans(&s, 6),
     "0The next attempt sends 7-bit text only to 192.0.2.2:25, because at 2026-01-31T09:01:00Z "

@@ -134,6 +134,7 @@ static void test_shared(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now + i * 600); /* over eight hours */
+    transcript_flush(queue, now + i * 600);
   }
   for (size_t i = 0; i < 50; i++)
     if (find(id[i]) != 1 || lines < 3)
@@ -158,6 +159,7 @@ static void test_no_room(void **state)
   transcript_keep(queue, id[0], &s);
   make(&s, id[1], 1, 300);
   transcript_keep_last(queue, &s, (uint64_t)time(NULL));
+  transcript_flush(queue, (uint64_t)time(NULL));
   settings.queue_min_free = 0;
   assert_true(transcript_has_room(queue));
   assert_int_equal(find(id[0]) + find(id[1]), 0);
@@ -182,9 +184,11 @@ static void test_torn(void **state)
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
   make(&s, id[0], 1, 1000);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   make(&s, id[1], 1, 300);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(find(id[1]), 1);
   assert_int_equal(find(id[0]), 0);
   make(&s, id[2], 1, 300);
@@ -212,8 +216,10 @@ static void test_no_file(void **state)
   snprintf(path, sizeof path, "transcript/all/%08llx", (unsigned long long)now);
   assert_int_equal(mkfifoat(queue, path, 0600), 0);
   transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now);
   assert_int_equal(find(id), 0);
   transcript_keep_last(queue, &s, now + 1);
+  transcript_flush(queue, now + 1);
   assert_int_equal(find(id), 1);
   snprintf(path, sizeof path, "transcript/%s/%s", id + 13, id);
   assert_int_equal(mkfifoat(queue, path, 0600), 0);
@@ -246,6 +252,7 @@ static void test_sweep(void **state)
     store_fresh_id(id[i]);
     make(&s, id[i], 1, 300);
     transcript_keep_last(queue, &s, now);
+    transcript_flush(queue, now);
     transcript_keep(queue, id[i], &s);
   }
   strcpy(queued, id[1]);
@@ -254,11 +261,69 @@ static void test_sweep(void **state)
   sweep(now + 10);
   assert_int_equal(find(id[0]), 0);
   assert_int_equal(find(id[1]), 1);
-  transcript_keep_last(queue, &s, now); /* its file was cleared: another one */
+  transcript_keep_last(queue, &s, now);
+  transcript_flush(queue, now); /* its file was cleared: another one */
   assert_int_equal(find(id[1]), 2);
   queued[0] = 0;
   sweep(now + 10);
   assert_int_equal(find(id[1]), 0);
+  free(s.s);
+}
+
+/* all together take no more than the bound: the oldest go, and those of queued messages stay */
+static void test_size(void **state)
+{
+  uint64_t now = (uint64_t)time(NULL);
+  char id[30][STORE_ID_LEN + 1], path[64];
+  stralloc s = {0};
+
+  (void)state;
+  settings.transcript_size = 20 * 4096;
+  sweep(0);
+  for (size_t i = 0; i < 30; i++) {
+    struct timespec t[2] = {{.tv_sec = (time_t)(now - 10000 * (30 - i))}};
+    t[1] = t[0];
+    store_fresh_id(id[i]);
+    memcpy(id[i] + STORE_ID_LEN - 2, "00", 2);
+    make(&s, id[i], 1, 300);
+    transcript_keep(queue, id[i], &s);
+    snprintf(path, sizeof path, "transcript/00/%.15s", id[i]);
+    assert_int_equal(utimensat(queue, path, t, 0), 0);
+  }
+  strcpy(queued, id[0]);
+  sweep(now - 604800);
+  for (size_t i = 0; i < 30; i++)
+    assert_int_equal(find(id[i]), i == 0 || i >= 10);
+  sweep(now - 604800);
+  assert_int_equal(find(id[10]), 1);
+  queued[0] = 0;
+  settings.transcript_size = 0;
+  free(s.s);
+}
+
+/* without waiting for a sweep, as new shared files begin */
+static void test_shared_size(void **state)
+{
+  uint64_t now = (uint64_t)time(NULL);
+  char id[40][STORE_ID_LEN + 1];
+  size_t found = 0;
+  stralloc s = {0};
+
+  (void)state;
+  settings.transcript_size = 20 * 4096;
+  sweep(0);
+  for (size_t i = 0; i < 40; i++) {
+    store_fresh_id(id[i]);
+    make(&s, id[i], 1, 5000);
+    transcript_keep_last(queue, &s, now + 10000 * i);
+    transcript_flush(queue, now + 10000 * i);
+  }
+  for (size_t i = 0; i < 40; i++) {
+    found += find(id[i]);
+    assert_true(found == 0 || attempts == 1); /* none but the oldest is missing */
+  }
+  assert_in_range(found, 8, 20);
+  settings.transcript_size = 0;
   free(s.s);
 }
 
@@ -268,7 +333,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {TEST(test_own), TEST(test_bound), TEST(test_shared),
                                      TEST(test_sweep), TEST(test_no_room), TEST(test_torn),
-                                     TEST(test_no_file)};
+                                     TEST(test_no_file), TEST(test_size), TEST(test_shared_size)};
 
   return cmocka_run_group_tests_name("transcript", tests, NULL, NULL);
 }

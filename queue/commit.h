@@ -1,0 +1,22 @@
+/* commit.h - complete messages become durable, a group at a time
+ *
+ * A second thread makes a group durable, in the journal or as files, while the next one
+ * gathers; an idle intake commits at once. */
+#ifndef QUEUE_COMMIT_H
+#define QUEUE_COMMIT_H
+
+#include <sys/uio.h>
+
+struct incoming;
+
+/* opens the journal and starts the thread; ended() gets each message back, in->error says how
+ * it went. 0, or -1 with errno. */
+int commit_start(int queue_fd, void (*ended)(struct incoming *in));
+/* takes a complete message */
+void commit_add(struct incoming *in);
+/* at the end of each turn of the loop */
+void commit_turn(void);
+/* writes all of it, changing v. 0, or the errno */
+int commit_write(int fd, struct iovec *v, int n);
+
+#endif
