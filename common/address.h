@@ -32,9 +32,4 @@ int address_path(const char *s, size_t len, int allow_null, struct address *a, s
  * rules. "" is the null address where allow_null. */
 int address_parse(const char *s, size_t len, int allow_null, struct address *a, const char **why);
 
-/* xtext of RFC 3461 4: whether s is legal, and decoding to out (replaced; may hold any byte
- * but NUL; -1 when illegal) */
-int address_is_xtext(const char *s, size_t len);
-int address_unxtext(const char *s, size_t len, stralloc *out);
-
 #endif

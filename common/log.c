@@ -28,10 +28,31 @@ int log_escape(stralloc *out, const char *s, size_t len)
   return 0;
 }
 
+static int hex_digit(char c)
+{
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void log_unescape(char *s)
+{
+  char *p = s;
+
+  while (*s) {
+    int high = s[0] == '\\' && s[1] == 'x' ? hex_digit(s[2]) : -1;
+    int low = high >= 0 ? hex_digit(s[3]) : -1, c = low >= 0 ? high * 16 + low : 0;
+    if (c >= 32 && c < 127) {
+      *p++ = (char)c;
+      s += 4;
+    } else
+      *p++ = *s++;
+  }
+  *p = 0;
+}
+
 const char *log_num(uint64_t v)
 {
-  static char buf[4][UNITS_DIGITS];
-  static unsigned int turn;
+  static _Thread_local char buf[4][UNITS_DIGITS];
+  static _Thread_local unsigned int turn;
   char *b = buf[turn++ % 4];
 
   units_digits(b, v);
@@ -58,7 +79,7 @@ static int takes_line(void)
 
 static void write_line(const char *event, const struct log_field *f, size_t n)
 {
-  static stralloc line; /* bound: six values of VALUE_MAX, escaped */
+  static _Thread_local stralloc line; /* bound: six values of VALUE_MAX, escaped */
   ssize_t ignored;
 
   if (!stralloc_copys(&line, event))

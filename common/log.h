@@ -19,6 +19,9 @@ void log_write(const char *event, const struct log_field *f, size_t n);
  * and `\`), other bytes become \xHH. 0, or -1 (ENOMEM). */
 int log_escape(stralloc *out, const char *s, size_t len);
 
+/* undoes it in place where a printable character comes out; the rest stays escaped */
+void log_unescape(char *s);
+
 /* v in decimal, in one of a few static buffers: for passing to one log function */
 const char *log_num(uint64_t v);
 

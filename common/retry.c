@@ -221,8 +221,10 @@ static void widen(struct retry_bounds *b, const struct retry *r)
 
   if (longest > b->longest)
     b->longest = longest;
-  if (life < b->life)
-    b->life = life;
+  if (r->warn && r->warn < life)
+    life = r->warn;
+  if (life < b->look)
+    b->look = life;
 }
 
 static int look_at_value(void *arg, const char *key, size_t keylen, const struct table_value *v)

@@ -44,9 +44,10 @@ uint64_t retry_clock(void);
 uint64_t retry_next(const struct retry *r, const struct retry_message *m, uint64_t now);
 /* the longest gap it can give, jitter included */
 uint64_t retry_longest(const struct retry *r);
-/* of all schedules in force: the longest gap, and the shortest life of a message or report */
+/* of all schedules in force: the longest gap, and the shortest time after which a message must be
+ * looked at: its life, that of a report, or until its sender is warned */
 struct retry_bounds {
-  uint64_t longest, life;
+  uint64_t longest, look;
 };
 void retry_bounds(const struct table *t, struct retry_bounds *b);
 /* when life ends: birth + life (or bouncelife) */

@@ -39,7 +39,8 @@ size_t attempt_left(const struct attempt *a)
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
 {
   struct report_result said = {r->number, v, until, r->status, "",
-                               v == V_TEMP && a->is_uncharged, v == V_OK ? REPORT_ANSWERED : r->host};
+                               v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn,
+                               v == V_OK ? REPORT_ANSWERED : r->host};
 
   if (stralloc_0(&r->text))
     said.text = r->text.s;

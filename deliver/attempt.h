@@ -52,6 +52,7 @@ struct recipient {
   int is_settled;      /* its result was reported */
   int is_sent;         /* in the transaction under way */
   int is_accepted;     /* there, by the peer */
+  int has_dsn;         /* there, the peer was told which reports the sender wants */
   int was_answered;    /* at this address a reply was about it alone */
   unsigned int finals; /* 1 << enum ladder_final of each address that failed */
   enum report_host host; /* whether its last failure was about it, or about a host */

@@ -5,6 +5,7 @@
 #include "deliver/forward.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,6 +16,7 @@
 #include "common/localuser.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "common/xtext.h"
 #include "deliver/deliveredto.h"
 
 #define FRAME 32000
@@ -65,7 +67,8 @@ void forward_free(struct forward *f)
   forward_cancel(f);
   free(f->to.s);
   free(f->mark.s);
-  f->to = f->mark = (stralloc){0};
+  free(f->orcpt.s);
+  f->to = f->mark = f->orcpt = (stralloc){0};
 }
 
 static void fire(struct loop_timer *t)
@@ -83,8 +86,7 @@ static int send_begin(struct forward *f)
   char flags[16];
   struct wire_out o;
 
-  envelope_flags_write(flags, f->env->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 |
-                                               ENVELOPE_REPORT | ENVELOPE_DOUBLE));
+  envelope_flags_write(flags, f->env->flags);
   wire_start(&o, WIRE_BEGIN);
   wire_num(&o, f->number);
   wire_str(&o, flags);
@@ -98,16 +100,48 @@ static int send_begin(struct forward *f)
   return chan_send(&intake, &o, -1);
 }
 
-static int send_rcpt(struct forward *f)
+void forward_notify(char out[FORWARD_NOTIFY], const char *notify, int is_several)
+{
+  static const char success[] = "SUCCESS";
+  const char *s = is_several ? strstr(notify, success) : NULL, *rest = s ? s + strlen(success) : "";
+
+  if (!s) {
+    snprintf(out, FORWARD_NOTIFY, "%s", notify);
+    return;
+  }
+  rest += *rest == ',';
+  snprintf(out, FORWARD_NOTIFY, "%.*s%s", (int)(s - notify), notify, rest);
+  if (*out && out[strlen(out) - 1] == ',')
+    out[strlen(out) - 1] = 0;
+  if (!*out)
+    snprintf(out, FORWARD_NOTIFY, "NEVER");
+}
+
+/* the address that the sender wrote, which no one behind the alias knows. 0, or -1 */
+static int make_orcpt(struct forward *f)
 {
   const struct envelope_rcpt *r = &f->env->rcpt[f->rcpt];
+
+  if (*r->orcpt)
+    return stralloc_copys(&f->orcpt, r->orcpt) && stralloc_0(&f->orcpt) ? 0 : -1;
+  if (xtext_orcpt(&f->orcpt, r->address) != 0 || !stralloc_0(&f->orcpt))
+    return -1;
+  if (f->orcpt.len > XTEXT_ORCPT_MAX)
+    f->orcpt.s[0] = 0;
+  return 0;
+}
+
+static int send_rcpt(struct forward *f)
+{
+  char notify[FORWARD_NOTIFY];
   struct wire_out o;
 
+  forward_notify(notify, f->env->rcpt[f->rcpt].notify, f->is_several);
   wire_start(&o, WIRE_RCPT);
   wire_num(&o, f->number);
   wire_str(&o, f->to.s + f->to_at);
-  wire_str(&o, r->notify);
-  wire_str(&o, r->orcpt);
+  wire_str(&o, notify);
+  wire_str(&o, f->orcpt.s);
   if (chan_send(&intake, &o, -1) != 0)
     return -1;
   f->to_at += strlen(f->to.s + f->to_at) + 1;
@@ -197,7 +231,7 @@ void forward_start(struct forward *f)
   f->timer = (struct loop_timer){.fire = fire};
   f->next = active;
   active = f;
-  if (deliveredto_field(&f->mark, f->env->rcpt[f->rcpt].address) != 0 ||
+  if (deliveredto_field(&f->mark, f->env->rcpt[f->rcpt].address) != 0 || make_orcpt(f) != 0 ||
       loop_timer_in(&f->timer, PATIENCE_MS) != 0) {
     finish(f, V_TEMP, "4.3.0", "out of memory");
     return;

@@ -31,7 +31,9 @@ struct forward {
   size_t rcpt;     /* for which of its recipients */
   stralloc to;     /* the new recipients, NUL after each; bound: an alias's value, completed */
   size_t to_count, to_at, to_sent;
+  int is_several;  /* it goes to more than one place: whoever expanded the alias reports success */
   stralloc mark;   /* Delivered-To; bound: one address */
+  stralloc orcpt;  /* ORCPT for them, NUL-terminated; bound: one address as xtext */
   uint64_t sent;   /* bytes of the message */
 };
 
@@ -44,9 +46,14 @@ int forward_channel(int fd);
 int forward_addresses(struct forward *f, const char *text, size_t len, const char *self,
                       int *has_self);
 
-/* begins: fd, env, rcpt, to and done are set. done() may be called at once. */
+/* begins: fd, env, rcpt, to, is_several and done are set. done() may be called at once. */
 void forward_start(struct forward *f);
 void forward_cancel(struct forward *f);
 void forward_free(struct forward *f);
+
+/* NOTIFY for the addresses of an alias (RFC 3461 5.2.7): as it was, without SUCCESS when there
+ * are several. Pure. */
+#define FORWARD_NOTIFY 64
+void forward_notify(char out[FORWARD_NOTIFY], const char *notify, int is_several);
 
 #endif

@@ -18,6 +18,7 @@
 #include "common/retry.h"
 #include "common/settings.h"
 #include "deliver/deliveredto.h"
+#include "queue/notify.h"
 
 #define REPLY_MAX 1000
 
@@ -113,7 +114,8 @@ static uint64_t next_attempt(const struct localjob *j)
   return retry_next(&r, &m, retry_clock());
 }
 
-void localjob_report(struct localjob *j, enum verdict v, const char *status, const char *text)
+static void report(struct localjob *j, enum verdict v, const char *status, const char *text,
+                   enum notify_action how)
 {
   char reply[REPLY_MAX];
   uint64_t until = v == V_TEMP ? next_attempt(j) : 0;
@@ -133,8 +135,14 @@ void localjob_report(struct localjob *j, enum verdict v, const char *status, con
   wire_num(&o, until);
   wire_str(&o, status);
   wire_str(&o, reply);
+  wire_str(&o, notify_word(v == V_OK ? how : NOTIFY_NOTHING));
   chan_send(manager, &o, -1);
   localjob_give_up(j, "reported");
+}
+
+void localjob_report(struct localjob *j, enum verdict v, const char *status, const char *text)
+{
+  report(j, v, status, text, NOTIFY_DELIVERED);
 }
 
 /* ---- aliases */
@@ -143,6 +151,7 @@ static void on_forwarded(struct forward *f, enum verdict v, const char *status, 
 {
   struct localjob *j = (struct localjob *)((char *)f - offsetof(struct localjob, forward));
   char reply[REPLY_MAX];
+  enum notify_action how = f->is_several ? NOTIFY_EXPANDED : NOTIFY_NOTHING;
 
   if (v == V_OK) {
     for (size_t i = 0; i + 1 < f->to.len; i++)
@@ -152,7 +161,7 @@ static void on_forwarded(struct forward *f, enum verdict v, const char *status, 
     log_forwarded(j->env.id, localjob_rcpt(j)->address, f->to.s, text);
     text = reply;
   }
-  localjob_report(j, v, status, text);
+  report(j, v, status, text, how);
 }
 
 /* the message's header section, or as much of it as header-size-limit allows */
@@ -195,6 +204,7 @@ void localjob_send_on(struct localjob *j)
   j->forward.fd = j->fd;
   j->forward.env = &j->env;
   j->forward.rcpt = j->rcpt;
+  j->forward.is_several = j->is_kept || j->forward.to_count > 1;
   j->forward.done = on_forwarded;
   forward_start(&j->forward);
 }

@@ -28,6 +28,7 @@ struct localjob {
   pid_t pid; /* of the child, 0 when there is none */
   int report_fd;
   int sends_on; /* the alias has addresses besides the mailbox */
+  int is_kept;  /* it is in the mailbox, and is sent on besides */
 };
 
 /* a new job for the manager's number, with the queue file in fd, which is taken; NULL when
@@ -40,8 +41,8 @@ void localjob_when_idle(void (*idle)(void));
 size_t localjob_count(void);
 
 const struct envelope_rcpt *localjob_rcpt(const struct localjob *j);
-/* RESULT and FINISHED; j is gone then. status: enhanced code. A temporary failure of a
- * message whose life is over becomes a permanent one. */
+/* RESULT and FINISHED; j is gone then. status: enhanced code; what was delivered is in a
+ * mailbox. A temporary failure of a message whose life is over becomes a permanent one. */
 void localjob_report(struct localjob *j, enum verdict v, const char *status, const char *text);
 /* FINISHED without RESULT, because the recipient was not tried; j is gone then */
 void localjob_give_up(struct localjob *j, const char *why);

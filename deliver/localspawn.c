@@ -96,7 +96,8 @@ static void child_ended(struct localjob *j, int how)
   else
     snprintf(said, sizeof said, "delivery ended with exit code %d", WEXITSTATUS(how));
   status = split_report(text, v, &rest);
-  if (v == V_OK && j->sends_on)
+  j->is_kept = v == V_OK;
+  if (j->is_kept && j->sends_on)
     localjob_send_on(j);
   else if (status && !WIFSIGNALED(how))
     localjob_report(j, v, status, rest);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/chan.h"
+#include "queue/notify.h"
 
 static void bounded(struct wire_out *o, const char *s, size_t max)
 {
@@ -25,7 +26,7 @@ int report_said(int sock, const struct report_result *r)
   wire_num(&o, r->verdict == V_TEMP ? r->until : 0);
   bounded(&o, r->status, 15);
   bounded(&o, r->text, REPORT_TEXT);
-  wire_str(&o, r->is_uncharged ? "uncharged" : "");
+  wire_str(&o, r->is_uncharged ? "uncharged" : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
   wire_str(&o, host_words[r->host]);
   return chan_send_blocking(sock, &o, -1);
 }

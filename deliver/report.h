@@ -21,6 +21,7 @@ struct report_result {
   uint64_t until; /* 0 unless V_TEMP */
   const char *status, *text;
   int is_uncharged; /* it does not count as an attempt */
+  int is_relayed;   /* taken by a host that makes no reports of its own */
   enum report_host { REPORT_ANSWERED, REPORT_LOST, REPORT_UNREACHED } host; /* wire.def */
 };
 

@@ -27,6 +27,7 @@
 #include "deliver/peers.h"
 #include "queue/dialogue.h"
 #include "queue/history.h"
+#include "queue/notify.h"
 
 #define NEWS_EACH 64               /* facts one attempt may report */
 #define NAME_WARNING 86400         /* seconds between two warnings about our name */
@@ -193,7 +194,8 @@ static int on_said(struct job *j, const struct wire_msg *m)
   if (wire_get_num(m, 0, UINT32_MAX, &recipient) != 0 ||
       verdict_read(m->f[1].s, m->f[1].len, &v) != 0 ||
       wire_get_num(m, 2, UINT32_MAX * 16ULL, &until) != 0 || (v == V_TEMP) != (until != 0) ||
-      m->f[3].len == 0 || m->f[3].len > 15 || !(m->f[5].len == 0 || wire_is(m, 5, "uncharged")) ||
+      m->f[3].len == 0 || m->f[3].len > 15 ||
+      !(m->f[5].len == 0 || wire_is(m, 5, v == V_TEMP ? "uncharged" : notify_word(NOTIFY_RELAYED))) ||
       (m->n > 6 && m->f[6].len > 0 && !wire_is(m, 6, "unreached") && !wire_is(m, 6, "lost")))
     return -1;
   relay(j, WIRE_RESULT, m);

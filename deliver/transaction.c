@@ -27,6 +27,7 @@ struct transaction {
   struct recipient **to;
   size_t nto, accepted;
   int is_batch;
+  int is_silent; /* of these recipients nothing is to be reported: it goes from the null sender */
   const char *reason; /* for the form of the body, told last */
 };
 
@@ -41,7 +42,7 @@ static int cat_mail(struct transaction *t, stralloc *out)
 {
   struct session *s = t->s;
   const struct envelope *e = &s->attempt->env;
-  int ok = cats(out, "MAIL FROM:<", e->sender) && stralloc_cats(out, ">");
+  int ok = cats(out, "MAIL FROM:<", t->is_silent ? "" : e->sender) && stralloc_cats(out, ">");
 
   if ((s->verbs & VERB_SIZE) && t->size) {
     s->facts |= IF_SIZE;
@@ -148,6 +149,7 @@ static void settle_all(struct transaction *t, enum verdict v, uint64_t wait)
     if (r->is_settled || r->was_answered || (t->accepted && !r->is_accepted))
       continue;
     keep_result(t->s, r);
+    r->has_dsn = (t->s->verbs & VERB_DSN) != 0;
     attempt_settle(t->s->attempt, r, v, wait);
   }
 }
@@ -417,6 +419,12 @@ static int fits_domains(const struct transaction *t, const struct recipient *r, 
   return ++*domains <= t->s->ehlo.domain_max;
 }
 
+/* RFC 3461 5.2.2: a host that takes no NOTIFY gets those with NOTIFY=NEVER from nobody */
+static int is_silent(const struct session *s, const struct recipient *r)
+{
+  return !(s->verbs & VERB_DSN) && strcmp(r->rcpt->notify, "NEVER") == 0;
+}
+
 /* the recipients of the next transaction; how many */
 static size_t pick(struct transaction *t)
 {
@@ -426,8 +434,10 @@ static size_t pick(struct transaction *t)
   t->nto = 0;
   for (size_t i = 0; i < a->n && t->nto < max; i++) {
     struct recipient *r = &a->recipient[i];
-    if (r->is_settled || r->was_answered || !fits_domains(t, r, &domains))
+    if (r->is_settled || r->was_answered ||
+        (t->nto > 0 && is_silent(t->s, r) != t->is_silent) || !fits_domains(t, r, &domains))
       continue;
+    t->is_silent = is_silent(t->s, r);
     r->is_accepted = 0;
     t->to[t->nto++] = r;
   }

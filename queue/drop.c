@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/address.h"
+#include "common/xtext.h"
 #include "queue/envelope.h"
 
 #define MAGIC "heloise-drop 1\n"
@@ -58,7 +59,7 @@ int drop_is_notify(const char *s)
 
 int drop_is_envid(const char *s)
 {
-  return strlen(s) <= ENVID_MAX && address_is_xtext(s, strlen(s));
+  return strlen(s) <= ENVID_MAX && xtext_is(s, strlen(s));
 }
 
 int drop_is_ret(const char *s)
@@ -72,7 +73,7 @@ static int is_orcpt(const char *s)
   const char *semicolon = strchr(s, ';');
 
   return *s == 0 || (strlen(s) <= ORCPT_MAX && semicolon && semicolon > s && is_graphic(s) &&
-                     address_is_xtext(semicolon + 1, strlen(semicolon + 1)));
+                     xtext_is(semicolon + 1, strlen(semicolon + 1)));
 }
 
 /* ---- reading */

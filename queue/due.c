@@ -205,11 +205,9 @@ static int has_last_word(struct work *w, uint32_t hop, size_t from, size_t n)
     if (end <= now && last == RECOVERY_EXPIRE)
       work_expire(w, w->due[k].rcpt, why);
     else if (end <= now && last == RECOVERY_WAIT)
-      end = now + 5;
+      w->look_again = now + 5;
     else if (end <= now)
       is_open = 1;
-    if (end > now && (w->look_again == 0 || end < w->look_again))
-      w->look_again = end;
   }
   return is_open;
 }
@@ -338,7 +336,7 @@ int due_turn(void)
     due_forget(w);
     if (!w->is_removed)
       spread(w);
-    work_routed(w);
+    work_settle(w);
   } else if (w->next_routing) { /* the next one's turn */
     routing = w->next_routing;
     routing_last->next_routing = w;

@@ -19,6 +19,8 @@
 #define CONTENT_LETTERS 5
 #define MARK_AT 2    /* where the changing part of a recipient's line begins */
 #define MARK_LEN 15  /* "S AAAA NNNNNNNN" */
+#define STATUSES "TDMPXFB"
+#define WARNED 'W'   /* in the place of T */
 #define RCPT_FIRST "T 0000 00000000"
 #define RCPT_MIN 24 /* bytes of the shortest recipient's line: "r T 0000 00000000 - - a" */
 #define CHUNK (128 * 1024)
@@ -68,6 +70,11 @@ int envelope_flags_read(const char *s, size_t len, unsigned int *flags)
 size_t envelope_flags_write(char out[16], unsigned int flags)
 {
   return letters_write(flag_letters, out, flags);
+}
+
+int envelope_is_closed(enum rcpt_status s)
+{
+  return s == RCPT_DONE || s == RCPT_BOUNCED;
 }
 
 const char *envelope_domain(const char *address)
@@ -200,7 +207,7 @@ static const char *value(struct cursor *c, char key)
 
 static int is_status(char c)
 {
-  return c && strchr("TDFB", c) != NULL;
+  return c && (c == WARNED || strchr(STATUSES, c) != NULL);
 }
 
 /* cuts the word before the next space off *s; NULL when there is none or it is empty */
@@ -225,7 +232,8 @@ static int parse_rcpt(char *line, struct envelope_rcpt *r)
       hex(line + 4, 4, &attempts) != 0 || hex(line + 9, 8, &r->next) != 0)
     return -1;
   rest = line + 18;
-  r->status = (enum rcpt_status)line[2];
+  r->is_warned = line[2] == WARNED;
+  r->status = r->is_warned ? RCPT_TODO : (enum rcpt_status)line[2];
   r->attempts = (unsigned int)attempts;
   r->notify = word(&rest);
   r->orcpt = r->notify ? word(&rest) : NULL;
@@ -443,7 +451,9 @@ done:
 
 static void mark_of(char mark[MARK_LEN + 1], const struct envelope_rcpt *r)
 {
-  snprintf(mark, MARK_LEN + 1, "%c %04x %08x", (char)r->status, r->attempts & 0xffff,
+  char letter = r->is_warned && r->status == RCPT_TODO ? WARNED : (char)r->status;
+
+  snprintf(mark, MARK_LEN + 1, "%c %04x %08x", letter, r->attempts & 0xffff,
            (unsigned int)(r->next > UINT32_MAX ? UINT32_MAX : r->next));
 }
 

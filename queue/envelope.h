@@ -42,8 +42,12 @@ enum envelope_flag {
 };
 
 enum rcpt_status {
-  RCPT_TODO = 'T',
+  RCPT_TODO = 'T', /* or W: the sender was told of the delay */
   RCPT_DONE = 'D',
+  /* done, and the sender, who asked for it, is not yet told (notify.h) */
+  RCPT_DELIVERED = 'M',
+  RCPT_RELAYED = 'P',
+  RCPT_EXPANDED = 'X',
   RCPT_FAILED = 'F',  /* failed for good, the sender not yet told */
   RCPT_BOUNCED = 'B'  /* failed for good, the report is queued, or no one wants one */
 };
@@ -54,6 +58,7 @@ struct envelope_rcpt {
   uint64_t next;         /* epoch of its next attempt; 0: now */
   const char *address, *notify /* "" if not given */, *orcpt /* xtext with type, "" */;
   off_t at;              /* where its line begins in the file */
+  int is_warned;         /* the sender was told that the message is late for it */
 };
 
 struct envelope {
@@ -89,6 +94,8 @@ int envelope_mark(int fd, const struct envelope *e, size_t i);
 /* the same for all recipients, in the image of a queue file that lies in memory */
 void envelope_mark_all(char *image, const struct envelope *e);
 
+/* whether nothing is left to do for it, not even to tell the sender */
+int envelope_is_closed(enum rcpt_status s);
 /* domain of an address: after the last @; "" when there is none */
 const char *envelope_domain(const char *address);
 

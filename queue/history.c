@@ -97,7 +97,7 @@ static int parse_line(char *s, struct history_line *l)
       *save++ = 0;
     field[n++] = f;
   }
-  if (n < 3 || strlen(field[0]) != 1 || !strchr("slo", field[0][0]) ||
+  if (n < 3 || strlen(field[0]) != 1 || !strchr("slor", field[0][0]) ||
       units_number(field[1], strlen(field[1]), &l->time) != 0 ||
       units_number(field[2], strlen(field[2]), &attempt) != 0 || attempt > 65535)
     return -1;

@@ -8,6 +8,7 @@
  *                                             learned in this attempt, or seen and not kept
  *                                             (the disk was full), unlearned, or known before
  *   o EPOCH TRY RECIPIENT VERDICT STATUS HOST REPLY  the outcome for a recipient
+ *   r EPOCH TRY ACTION                        the sender was told: delayed
  *
  * Fields are separated by tabs; hostile bytes are escaped as in the log. */
 #ifndef QUEUE_HISTORY_H
@@ -27,7 +28,7 @@
 #define HISTORY_KNOWN "known"
 
 struct history_line {
-  char kind; /* s, l or o */
+  char kind; /* s, l, o or r */
   uint64_t time;
   unsigned int attempt;
   size_t n; /* of field */

@@ -43,11 +43,11 @@ static void list_text(const struct sight *s, int is_first)
               (unsigned long long)s->e.body_len,
               s->m->is_active              ? "-"
               : s->m->due == UINT32_MAX ? "held"
-                                        : sight_when(s->m->due),
+                                        : sight_when(sight_next(s)),
               sight_clean(s->e.sender));
   for (size_t i = 0; i < s->e.nrcpt; i++) {
     const struct envelope_rcpt *r = &s->e.rcpt[i];
-    if (r->status == RCPT_DONE || r->status == RCPT_BOUNCED)
+    if (envelope_is_closed(r->status))
       continue;
     inspect_say(v, 0, "%57s%s%s%s\n", "", sight_clean(r->address), *sight_reply(s, i) ? ": " : "",
                 sight_reply(s, i));
@@ -116,8 +116,8 @@ static void show_text(struct sight *s, const struct story *story)
   inspect_say(v, 0, "Created:    %s (%s ago)\n", sight_time(e->created),
               sight_duration(sight_now() > e->created ? sight_now() - e->created : 0));
   if (s->m->due != UINT32_MAX && !s->m->is_active)
-    inspect_say(v, 0, "Next:       %s (%s)\n", sight_time(s->m->due ? s->m->due : e->created),
-                sight_when(s->m->due));
+    inspect_say(v, 0, "Next:       %s (%s)\n", sight_time(sight_next(s) ? sight_next(s) : e->created),
+                sight_when(sight_next(s)));
   inspect_say(v, 0, "Size:       %llu bytes\nFrom:       %s, %s, HELO %s\n",
               (unsigned long long)e->body_len, sight_clean(e->client), sight_clean(e->protocol),
               sight_clean(e->helo));

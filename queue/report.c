@@ -1,108 +1,41 @@
-/* report.c - the text of a failure report
+/* report.c - the text of a report to the sender of a message
  *
- * Runs in heloise-bounce. Pure. Envelope and history are hostile. */
+ * Runs in heloise-bounce. Pure. Envelope and history are hostile. The part for people is made
+ * by report_words.c. */
 #include "queue/report.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/address.h"
+#include "common/header.h"
+#include "common/ip.h"
+#include "common/log.h"
 #include "common/units.h"
+#include "common/xtext.h"
+#include "queue/letter.h"
+#include "queue/report_words.h"
 
-#define LINE_WIDTH 76
-#define WORD_MAX 400 /* a longer word is cut over lines: RFC 5322 2.1.1 allows 998 */
-#define VALUE_MAX 2000
+/* ---- what is known of recipients */
 
-/* ---- text being made; the first failure sticks */
-
-struct text {
-  stralloc *out;
-  int failed;
-};
-
-static void add(struct text *t, const char *s)
+size_t report_count(const struct report *r, enum notify_action a)
 {
-  if (!stralloc_cats(t->out, s))
-    t->failed = 1;
+  size_t n = 0;
+
+  for (size_t i = 0; i < r->e->nrcpt; i++)
+    n += a == NOTIFY_NOTHING ? r->outcome[i].action != a : r->outcome[i].action == a;
+  return n;
 }
 
-static void add_line(struct text *t, const char *s)
+int report_returns_all(const struct report *r)
 {
-  add(t, s);
-  add(t, "\r\n");
+  return report_count(r, NOTIFY_FAILED) > 0 && strcmp(r->e->ret, "HDRS") != 0 &&
+         r->e->body_len <= r->return_limit;
 }
 
-/* one line of printable ASCII, whatever s holds */
-static void add_plain(struct text *t, const char *s, size_t len)
+int report_tells_reply(const struct report_outcome *o)
 {
-  for (size_t i = 0; i < len && i < VALUE_MAX; i++) {
-    char c = s[i] >= 32 && s[i] < 127 ? s[i] : '?';
-    if (!stralloc_append(t->out, &c))
-      t->failed = 1;
-  }
-}
-
-/* words of s from column col on, as lines that begin with indent */
-static void add_folded(struct text *t, size_t col, const char *indent, const char *s)
-{
-  size_t left = strnlen(s, VALUE_MAX);
-
-  while (left > 0) {
-    size_t blanks = strspn(s, " \t"), n;
-    if (blanks > left)
-      blanks = left;
-    s += blanks;
-    left -= blanks;
-    n = strcspn(s, " \t");
-    n = n < left ? n : left;
-    n = n < WORD_MAX ? n : WORD_MAX;
-    if (n == 0)
-      break;
-    if (col + 1 + n > LINE_WIDTH && col > strlen(indent)) {
-      add(t, "\r\n");
-      add(t, indent);
-      col = strlen(indent);
-    } else if (blanks) {
-      add(t, " ");
-      col++;
-    }
-    add_plain(t, s, n);
-    s += n;
-    left -= n;
-    col += n;
-  }
-  add(t, "\r\n");
-}
-
-static void add_field(struct text *t, const char *name, const char *value)
-{
-  add(t, name);
-  add_folded(t, strlen(name), "  ", value);
-}
-
-static void add_date(struct text *t, const char *name, uint64_t when)
-{
-  add(t, name);
-  if (units_format_date(t->out, when) != 0)
-    t->failed = 1;
-  add(t, "\r\n");
-}
-
-/* ---- what is known of a recipient */
-
-int report_is_wanted(const struct envelope *e, size_t i)
-{
-  const char *notify = e->rcpt[i].notify;
-
-  return e->rcpt[i].status == RCPT_FAILED && (*notify == 0 || strstr(notify, "FAILURE") != NULL);
-}
-
-int report_returns_all(const struct envelope *e)
-{
-  if (strcmp(e->ret, "HDRS") == 0)
-    return 0;
-  return strcmp(e->ret, "FULL") == 0 || e->body_len <= REPORT_FULL_MAX;
+  return o->action != NOTIFY_DELIVERED && o->action != NOTIFY_EXPANDED;
 }
 
 struct report_outcome *report_outcomes(size_t n)
@@ -115,7 +48,8 @@ static void forget(struct report_outcome *o)
   free(o->status);
   free(o->host);
   free(o->reply);
-  memset(o, 0, sizeof *o);
+  o->status = o->host = o->reply = NULL;
+  o->time = 0;
 }
 
 void report_outcomes_free(struct report_outcome *o, size_t n)
@@ -125,28 +59,13 @@ void report_outcomes_free(struct report_outcome *o, size_t n)
   free(o);
 }
 
-static int hex(char c)
+static char *unescaped(const char *s)
 {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+  char *plain = strdup(s);
 
-/* undoes log_escape() where a printable character comes out; the rest stays escaped */
-static char *unescape(const char *s)
-{
-  char *out = strdup(s), *p = out;
-
-  while (out && *s) {
-    int high = s[0] == '\\' && s[1] == 'x' ? hex(s[2]) : -1, low = high >= 0 ? hex(s[3]) : -1;
-    int c = low >= 0 ? high * 16 + low : 0;
-    if (c >= 32 && c < 127) {
-      *p++ = (char)c;
-      s += 4;
-    } else
-      *p++ = *s++;
-  }
-  if (out)
-    *p = 0;
-  return out;
+  if (plain)
+    log_unescape(plain);
+  return plain;
 }
 
 int report_note(struct report *r, const struct history_line *l)
@@ -160,9 +79,9 @@ int report_note(struct report *r, const struct history_line *l)
   o = &r->outcome[i];
   forget(o);
   o->time = l->time;
-  o->status = unescape(l->field[2]);
-  o->host = unescape(l->field[3]);
-  o->reply = unescape(l->field[4]);
+  o->status = unescaped(l->field[2]);
+  o->host = unescaped(l->field[3]);
+  o->reply = unescaped(l->field[4]);
   if (o->status && o->host && o->reply)
     return 0;
   forget(o);
@@ -170,221 +89,291 @@ int report_note(struct report *r, const struct history_line *l)
   return -1;
 }
 
-/* status-code = "5" "." 1*3DIGIT "." 1*3DIGIT (RFC 3463); when it is none: 5.0.0 */
+/* what Status may be for an action: its class, when nothing better is known */
+static const struct {
+  const char *classes, *unknown;
+} statuses[NOTIFY_ACTIONS] = {
+  [NOTIFY_NOTHING] = {"", "5.0.0"},     [NOTIFY_FAILED] = {"45", "5.0.0"},
+  [NOTIFY_DELAYED] = {"4", "4.0.0"},    [NOTIFY_DELIVERED] = {"2", "2.0.0"},
+  [NOTIFY_RELAYED] = {"2", "2.0.0"},    [NOTIFY_EXPANDED] = {"2", "2.0.0"},
+};
+
+/* status-code = class "." 1*3DIGIT "." 1*3DIGIT (RFC 3463) */
 static const char *status_of(const struct report_outcome *o)
 {
-  const char *s = o->status ? o->status : "";
+  const char *s = o->status ? o->status : "", *unknown = statuses[o->action].unknown;
   size_t a, b;
 
-  if (s[0] != '4' && s[0] != '5')
-    return "5.0.0";
+  if (!*s || !strchr(statuses[o->action].classes, *s))
+    return unknown;
   a = s[1] == '.' ? strspn(s + 2, "0123456789") : 0;
   b = a && s[2 + a] == '.' ? strspn(s + 3 + a, "0123456789") : 0;
-  return a >= 1 && a <= 3 && b >= 1 && b <= 3 && s[3 + a + b] == 0 ? s : "5.0.0";
+  return a >= 1 && a <= 3 && b >= 1 && b <= 3 && s[3 + a + b] == 0 ? s : unknown;
+}
+
+/* ---- ASCII or UTF-8 (RFC 6533): the latter only when the message came with SMTPUTF8 */
+
+static int speaks_utf8(const struct report *r)
+{
+  return (r->e->flags & ENVELOPE_SMTPUTF8) != 0;
+}
+
+/* whether addresses in it are not ASCII, and may stand as they are */
+static int names_utf8(const struct report *r)
+{
+  if (speaks_utf8(r))
+    for (size_t i = 0; i < r->e->nrcpt; i++)
+      if (r->outcome[i].action && header_has_8bit(r->e->rcpt[i].address, strlen(r->e->rcpt[i].address)))
+        return 1;
+  return 0;
+}
+
+/* whether what comes back has 8-bit bytes */
+static int returns_8bit(const struct report *r)
+{
+  return (r->e->content & (CONTENT_8BIT_HEADER | (report_returns_all(r) ? CONTENT_8BIT_BODY : 0U))) != 0;
+}
+
+static int is_to_utf8(const struct report *r)
+{
+  return header_has_8bit(r->to, strlen(r->to));
+}
+
+unsigned int report_flags(const struct report *r)
+{
+  int is_8bit = returns_8bit(r) || names_utf8(r) || is_to_utf8(r);
+
+  return ENVELOPE_REPORT | (r->is_double ? ENVELOPE_DOUBLE : 0U) | (is_8bit ? ENVELOPE_8BITMIME : 0U) |
+         (is_to_utf8(r) ? ENVELOPE_SMTPUTF8 : 0U);
 }
 
 /* ---- the parts */
 
-static void add_header(struct text *t, const struct report *r)
+/* RFC 3834: In-Reply-To and References name the message this answers */
+static void add_references(struct letter *l, const struct report *r)
 {
-  add(t, "Message-ID: <");
-  add(t, r->boundary);
-  add(t, "@");
-  add(t, r->hostname);
-  add_line(t, ">");
-  add_date(t, "Date: ", r->now);
-  add(t, "From: Mail Delivery System <MAILER-DAEMON@");
-  add(t, r->hostname);
-  add_line(t, ">");
-  add(t, "To: <");
-  add_plain(t, r->to, strlen(r->to));
-  add_line(t, ">");
-  add_line(t, r->is_double ? "Subject: A message without a sender could not be delivered"
-                           : "Subject: Your message could not be delivered");
-  add_line(t, "Auto-Submitted: auto-replied");
-  add_line(t, "MIME-Version: 1.0");
-  add_line(t, "Content-Type: multipart/report; report-type=delivery-status;");
-  add(t, "\tboundary=\"");
-  add(t, r->boundary);
-  add_line(t, "\"");
-  if (r->e->content & (CONTENT_8BIT_HEADER | CONTENT_8BIT_BODY))
-    add_line(t, "Content-Transfer-Encoding: 8bit");
-  add_line(t, "");
-}
-
-static void begin_part(struct text *t, const struct report *r, const char *type)
-{
-  add(t, "\r\n--");
-  add_line(t, r->boundary);
-  add_line(t, type);
-}
-
-static void explain_recipient(struct text *t, const struct report *r, size_t i)
-{
-  const struct report_outcome *o = &r->outcome[i];
-  const char *reply = o->reply && *o->reply ? o->reply : "no reason is recorded";
-
-  add(t, "\r\n  <");
-  add_plain(t, r->e->rcpt[i].address, strlen(r->e->rcpt[i].address));
-  add_line(t, ">");
-  add(t, "    ");
-  add_folded(t, 4, "    ", reply);
-}
-
-static int add_sentence(void *arg, int depth, const char *sentence)
-{
-  struct text *t = arg;
-  const char *indent = depth ? "      " : "  ";
-  char *plain = unescape(sentence);
-
-  if (!plain)
-    t->failed = 1;
-  else {
-    add(t, depth ? "    " : "  ");
-    add_folded(t, depth ? 4 : 2, indent, plain);
-  }
-  free(plain);
-  return t->failed ? -1 : 0;
-}
-
-/* the table of attempts, as `heloise queue why` shows it */
-static void add_story(struct text *t, const struct report *r)
-{
-  const struct story_teller teller = {.e = r->e, .is_wanted = report_is_wanted,
-                                      .attempts = REPORT_ATTEMPTS, .say = add_sentence, .arg = t};
-
-  if (!r->story || r->story->n == 0)
+  if (!r->original || r->original->message_id.len <= 1)
     return;
-  add_line(t, "\r\nWhat was tried:\r\n");
-  story_tell(r->story, &teller);
+  letter_add(l, "In-Reply-To: ");
+  letter_line(l, r->original->message_id.s);
+  letter_add(l, "References: ");
+  letter_line(l, r->original->message_id.s);
 }
 
-static void add_explanation(struct text *t, const struct report *r)
+static void add_header(struct letter *l, const struct report *r)
 {
-  begin_part(t, r, "Content-Type: text/plain; charset=us-ascii");
-  add(t, "\r\nThis is the mail system at ");
-  add(t, r->hostname);
-  add_line(t, ".\r\n");
-  add_line(t, r->is_double
-                ? "A message that has no sender to report to, for instance a failure report,\r\n"
-                  "could not be delivered to the recipients below. You get this as postmaster."
-                : "Your message could not be delivered to the recipients below. Nothing more\r\n"
-                  "will be tried for them. Other recipients, if there are any, are not affected.");
-  for (size_t i = 0; i < r->e->nrcpt; i++)
-    if (report_is_wanted(r->e, i))
-      explain_recipient(t, r, i);
-  add_story(t, r);
-  add_line(t, "\r\nA text that begins with a host's name and \"said:\" is what that host\r\n"
-              "answered; its administrators know more about it. The message was sent on");
-  if (units_format_date(t->out, r->e->created) != 0)
-    t->failed = 1;
-  add(t, " and had the queue id ");
-  add_plain(t, r->e->id, strlen(r->e->id));
-  add_line(t, " here.");
-  add_line(t, report_returns_all(r->e) ? "It is attached." : "Its header is attached.");
+  struct letter to = {.out = l->out, .is_utf8 = 1};
+
+  letter_add(l, "Message-ID: <");
+  letter_add(l, r->message_id);
+  letter_add(l, "@");
+  letter_add(l, r->hostname);
+  letter_line(l, ">");
+  letter_date(l, "Date: ", r->now);
+  letter_add(l, "From: Mail Delivery System <MAILER-DAEMON@");
+  letter_add(l, r->hostname);
+  letter_line(l, ">");
+  letter_add(l, "To: <");
+  letter_plain(&to, r->to, strlen(r->to));
+  letter_line(l, ">");
+  l->failed |= to.failed;
+  letter_field(l, "Subject: ", report_words_subject(r));
+  add_references(l, r);
+  letter_line(l, "Auto-Submitted: auto-replied");
+  letter_line(l, "MIME-Version: 1.0");
+  letter_line(l, "Content-Type: multipart/report; report-type=delivery-status;");
+  letter_add(l, "\tboundary=\"");
+  letter_add(l, r->boundary);
+  letter_line(l, "\"");
+  if (returns_8bit(r) || names_utf8(r))
+    letter_line(l, "Content-Transfer-Encoding: 8bit");
+  letter_line(l, "");
 }
 
-/* xtext, decoded, as the value of a field */
-static void add_xtext(struct text *t, const char *name, const char *s)
+/* the header of a part, with its empty line */
+static void begin_part(struct letter *l, const struct report *r, const char *type, int is_8bit)
+{
+  letter_add(l, "\r\n--");
+  letter_line(l, r->boundary);
+  letter_add(l, "Content-Type: ");
+  letter_line(l, type);
+  if (is_8bit)
+    letter_line(l, "Content-Transfer-Encoding: 8bit");
+  letter_line(l, "");
+}
+
+/* xtext, decoded */
+static void add_xtext(struct letter *l, const char *name, const char *s)
 {
   stralloc plain = {0};
 
-  if (address_unxtext(s, strlen(s), &plain) == 0) {
-    add(t, name);
-    add_plain(t, plain.s, plain.len);
-    add(t, "\r\n");
+  if (xtext_decode(s, strlen(s), &plain) == 0) {
+    letter_add(l, name);
+    letter_plain(l, plain.s, plain.len);
+    letter_add(l, "\r\n");
   }
   stralloc_free(&plain);
 }
 
-/* per-message-fields, RFC 3464 2.2 */
-static void add_message_fields(struct text *t, const struct report *r)
+/* from whom the message came: the name that was said, if it is one, and the address. c is
+ * "ADDRESS:PORT" for a client of SMTP, something else for all others */
+static void add_client(struct letter *l, const struct report *r)
 {
-  add(t, "Reporting-MTA: dns; ");
-  add_line(t, r->hostname);
-  if (*r->e->envid)
-    add_xtext(t, "Original-Envelope-Id: ", r->e->envid);
-  add_field(t, "X-Heloise-Queue-Id: ", r->e->id);
-  add_date(t, "Arrival-Date: ", r->e->created);
+  static const char in_names[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
+  const char *c = r->e->client, *port = strrchr(c, ':'), *helo = r->e->helo;
+  size_t len = port ? (size_t)(port - c) : 0;
+
+  if (!strstr(r->e->protocol, "SMTP") || len == 0 || strspn(c, in_names) != strlen(c))
+    return;
+  letter_add(l, "Received-From-MTA: dns; ");
+  if (*helo && strspn(helo, in_names) == strlen(helo) && strlen(helo) <= 255)
+    letter_add(l, helo);
+  else
+    letter_add(l, "unknown");
+  letter_add(l, " (");
+  letter_plain(l, c, len);
+  letter_line(l, ")");
 }
 
-static void add_original_recipient(struct text *t, const char *orcpt)
+/* per-message-fields, RFC 3464 2.2 */
+static void add_message_fields(struct letter *l, const struct report *r)
+{
+  if (*r->e->envid)
+    add_xtext(l, "Original-Envelope-Id: ", r->e->envid);
+  letter_add(l, "Reporting-MTA: dns; ");
+  letter_line(l, r->hostname);
+  add_client(l, r);
+  letter_date(l, "Arrival-Date: ", r->e->created);
+}
+
+static void add_original_recipient(struct letter *l, const char *orcpt)
 {
   const char *semicolon = strchr(orcpt, ';');
 
   if (!semicolon)
     return;
-  add(t, "Original-Recipient: ");
-  add_plain(t, orcpt, (size_t)(semicolon - orcpt));
-  add_xtext(t, "; ", semicolon + 1);
+  letter_add(l, "Original-Recipient: ");
+  letter_plain(l, orcpt, (size_t)(semicolon - orcpt));
+  add_xtext(l, "; ", semicolon + 1);
 }
 
-/* Remote-MTA and Diagnostic-Code: "HOST said: CODE TEXT" is a peer's, all else is ours */
-static void add_diagnosis(struct text *t, const struct report_outcome *o)
+static void add_final_recipient(struct letter *l, const char *address)
 {
-  const char *reply = o->reply ? o->reply : "", *said = strstr(reply, " said: ");
-  size_t host = o->host ? strcspn(o->host, " ") : 0;
+  int is_utf8 = header_has_8bit(address, strlen(address));
+  stralloc ascii = {0};
 
-  if (host > 0) {
-    add(t, "Remote-MTA: dns; ");
-    add_plain(t, o->host, host);
-    add(t, "\r\n");
+  letter_add(l, is_utf8 ? "Final-Recipient: utf-8; " : "Final-Recipient: rfc822; ");
+  if (!is_utf8 || l->is_utf8)
+    letter_plain(l, address, strlen(address));
+  else if (xtext_ascii(&ascii, address, strlen(address)) == 0)
+    letter_plain(l, ascii.s, ascii.len);
+  letter_add(l, "\r\n");
+  stralloc_free(&ascii);
+}
+
+/* the host that spoke last: in "NAME [ADDRESS] said: ..." the one who said it, with whatever
+ * stands before; its length */
+static size_t remote_host(const struct report_outcome *o, const char *said, const char **host)
+{
+  const char *bracket = said ? memrchr(o->reply, '[', (size_t)(said - o->reply)) : NULL;
+
+  if (bracket && bracket - o->reply >= 2 && bracket[-1] == ' ') {
+    *host = memrchr(o->reply, ' ', (size_t)(bracket - 1 - o->reply));
+    *host = *host ? *host + 1 : o->reply;
+    return (size_t)(bracket - 1 - *host);
   }
+  *host = o->host ? o->host : "";
+  return strcspn(*host, " ");
+}
+
+static void add_remote(struct letter *l, const char *host, size_t len)
+{
+  struct ip ip;
+  int is_address = ip_parse(host, len, &ip) == 0;
+
+  if (len == 0)
+    return;
+  letter_add(l, is_address ? "Remote-MTA: dns; [" : "Remote-MTA: dns; ");
+  letter_plain(l, host, len);
+  letter_line(l, is_address ? "]" : "");
+}
+
+/* Remote-MTA and Diagnostic-Code: "HOST said: CODE TEXT" is a peer's, all else is ours; what we
+ * say of mailboxes and aliases is no one's business but the administrator's */
+static void add_diagnosis(struct letter *l, const struct report_outcome *o)
+{
+  const char *reply = o->reply ? o->reply : "", *said = strstr(reply, " said: "), *host;
+  size_t len;
+
+  if (!report_tells_reply(o))
+    return;
+  len = remote_host(o, said, &host);
+  add_remote(l, host, len);
   if (said && said[7] >= '2' && said[7] <= '5')
-    add_field(t, "Diagnostic-Code: smtp; ", said + 7);
+    letter_field(l, "Diagnostic-Code: smtp; ", said + 7);
   else if (*reply)
-    add_field(t, "Diagnostic-Code: x-heloise; ", reply);
+    letter_field(l, "Diagnostic-Code: x-heloise; ", reply);
 }
 
 /* per-recipient-fields, RFC 3464 2.3 */
-static void add_recipient_fields(struct text *t, const struct report *r, size_t i)
+static void add_recipient_fields(struct letter *l, const struct report *r, size_t i)
 {
-  const struct envelope_rcpt *rcpt = &r->e->rcpt[i];
   const struct report_outcome *o = &r->outcome[i];
 
-  add(t, "\r\n");
-  add_original_recipient(t, rcpt->orcpt);
-  add(t, "Final-Recipient: rfc822; ");
-  add_plain(t, rcpt->address, strlen(rcpt->address));
-  add(t, "\r\n");
-  add_line(t, "Action: failed");
-  add(t, "Status: ");
-  add_line(t, status_of(o));
-  add_diagnosis(t, o);
+  letter_add(l, "\r\n");
+  add_original_recipient(l, r->e->rcpt[i].orcpt);
+  add_final_recipient(l, r->e->rcpt[i].address);
+  letter_add(l, "Action: ");
+  letter_line(l, notify_word(o->action));
+  letter_add(l, "Status: ");
+  letter_line(l, status_of(o));
+  add_diagnosis(l, o);
   if (o->time)
-    add_date(t, "Last-Attempt-Date: ", o->time);
+    letter_date(l, "Last-Attempt-Date: ", o->time);
+  letter_field(l, "Final-Log-ID: ", r->e->id);
+  if (o->action == NOTIFY_DELAYED)
+    letter_date(l, "Will-Retry-Until: ", o->until);
+}
+
+/* the last part is what comes back: its type tells what, and in which character set its header is */
+static const char *returned_type(const struct report *r)
+{
+  static const char *const types[2][2] = {{"text/rfc822-headers", "message/rfc822"},
+                                          {"message/global-headers", "message/global"}};
+  int is_global = speaks_utf8(r) && (r->e->content & CONTENT_8BIT_HEADER);
+
+  return types[is_global][report_returns_all(r)];
 }
 
 int report_begin(stralloc *out, const struct report *r)
 {
-  struct text t = {.out = out};
-  int all = report_returns_all(r->e);
-  unsigned int eight = CONTENT_8BIT_HEADER | (all ? CONTENT_8BIT_BODY : 0);
+  int is_utf8 = names_utf8(r);
+  struct letter l = {.out = out};
 
-  add_header(&t, r);
-  add_explanation(&t, r);
-  begin_part(&t, r, "Content-Type: message/delivery-status\r\n");
-  add_message_fields(&t, r);
+  add_header(&l, r);
+  l.is_utf8 = is_utf8;
+  begin_part(&l, r, is_utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", is_utf8);
+  report_words(&l, r);
+  begin_part(&l, r, is_utf8 ? "message/global-delivery-status" : "message/delivery-status", is_utf8);
+  add_message_fields(&l, r);
   for (size_t i = 0; i < r->e->nrcpt; i++)
-    if (report_is_wanted(r->e, i))
-      add_recipient_fields(&t, r, i);
-  begin_part(&t, r, all ? "Content-Type: message/rfc822" : "Content-Type: text/rfc822-headers");
-  if (r->e->content & eight)
-    add_line(&t, "Content-Transfer-Encoding: 8bit");
-  add(&t, "\r\n");
-  if (t.failed)
+    if (r->outcome[i].action)
+      add_recipient_fields(&l, r, i);
+  begin_part(&l, r, returned_type(r), returns_8bit(r));
+  if (l.failed)
     errno = ENOMEM;
-  return t.failed ? -1 : 0;
+  return l.failed ? -1 : 0;
 }
 
 int report_end(stralloc *out, const struct report *r)
 {
-  struct text t = {.out = out};
+  struct letter l = {.out = out};
 
-  add(&t, "\r\n--");
-  add(&t, r->boundary);
-  add_line(&t, "--");
-  if (t.failed)
+  letter_add(&l, "\r\n--");
+  letter_add(&l, r->boundary);
+  letter_line(&l, "--");
+  if (l.failed)
     errno = ENOMEM;
-  return t.failed ? -1 : 0;
+  return l.failed ? -1 : 0;
 }

@@ -1,4 +1,4 @@
-/* reports.c - failure reports: starts heloise-bounce for a message with failed recipients
+/* reports.c - reports to senders: starts heloise-bounce
  *
  * Runs in the manager. A bounce gets the queue file read-only, the tables, and a channel of
  * its own to the intake; its exit code says whether the report is queued. */
@@ -17,8 +17,15 @@
 #include "common/instance.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/compose.h"
+#include "queue/owed.h"
 
 #define AT_ONCE 10
+#define LINE_MAX_REPORTS 1000 /* that wait; messages beyond it come again */
+#define LINE_MAX_WARNINGS 100 /* a short line: an attempt that comes due has to wait for it */
+#define PAUSE_MAX 60          /* seconds between tries while none succeeds */
+#define WAIT_SHORT 10         /* seconds for a message that is to come again */
+#define WAIT_LONG 60
 
 struct report {
   struct loop_handler handler; /* first */
@@ -31,7 +38,10 @@ struct report {
 static struct chan *intake;
 static int queue_fd = -1;
 static struct report *waiting, *waiting_last;
-static size_t running;
+static size_t running, in_line;
+static unsigned int failures; /* since the last one that was queued */
+static struct loop_timer pause_timer;
+static int is_paused;
 
 void reports_open(struct chan *c, int fd)
 {
@@ -41,10 +51,44 @@ void reports_open(struct chan *c, int fd)
 
 static void start_next(void);
 
+static void on_pause_over(struct loop_timer *t)
+{
+  (void)t;
+  is_paused = 0;
+  start_next();
+}
+
+static struct report *take_waiting(void)
+{
+  struct report *r = waiting;
+
+  waiting = r->next;
+  in_line--;
+  return r;
+}
+
+static void end(struct report *r, int ok)
+{
+  struct work *w = r->work;
+
+  free(r);
+  owed_paid(w, ok);
+}
+
+/* while reports cannot be queued one is tried at a time, and ever more rarely; no message waits
+ * for that in line, where its other recipients would wait with it */
 static void over(struct report *r, int ok)
 {
-  work_reported(r->work, ok);
-  free(r);
+  unsigned int pause = failures < 6 ? 1U << failures : PAUSE_MAX;
+
+  failures = ok ? 0 : failures + 1;
+  if (!ok) {
+    pause_timer.fire = on_pause_over;
+    is_paused = loop_timer_in(&pause_timer, pause * 1000) == 0;
+  }
+  end(r, ok);
+  while (is_paused && waiting)
+    end(take_waiting(), 0);
 }
 
 static void on_exit_of_bounce(struct loop_handler *h, int fd, int events)
@@ -60,7 +104,7 @@ static void on_exit_of_bounce(struct loop_handler *h, int fd, int events)
   loop_close(fd);
   running--;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    log_warning("bounce", "the failure report could not be queued; it is tried again");
+    log_warning("bounce", "a report to a sender could not be queued; it is tried again");
   over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
   start_next();
 }
@@ -84,10 +128,10 @@ static int inject_channel(void)
 }
 
 /* starts heloise-bounce with file, channel and tables as descriptors 0, 3 and 4 */
-static pid_t spawn(int file, int channel, int tables)
+static pid_t spawn(int file, int channel, int tables, int warns)
 {
-  static char path[4096];
-  char *argv[] = {path, NULL}, *envp[] = {NULL};
+  static char path[4096], warn[] = COMPOSE_WARNS;
+  char *argv[] = {path, warns ? warn : NULL, NULL}, *envp[] = {NULL};
   posix_spawn_file_actions_t actions;
   const char *dir = instance_libexec();
   pid_t pid = -1;
@@ -121,7 +165,7 @@ static int start(struct report *r)
   int file = lift(store_open(queue_fd, &r->work->name, O_RDONLY)), channel = lift(inject_channel());
   int tables = lift(table_dup(program_table()));
 
-  r->pid = file < 0 || channel < 0 || tables < 0 ? -1 : spawn(file, channel, tables);
+  r->pid = file < 0 || channel < 0 || tables < 0 ? -1 : spawn(file, channel, tables, r->work->is_warning);
   if (file >= 0)
     close(file);
   if (channel >= 0)
@@ -145,9 +189,8 @@ static int start(struct report *r)
 
 static void start_next(void)
 {
-  while (waiting && running < AT_ONCE) {
-    struct report *r = waiting;
-    waiting = r->next;
+  while (waiting && !is_paused && running < (failures ? 1 : AT_ONCE)) {
+    struct report *r = take_waiting();
     if (start(r) != 0) {
       log_failed("queue", "heloise-bounce", strerror(errno));
       over(r, 0);
@@ -155,12 +198,19 @@ static void start_next(void)
   }
 }
 
+unsigned int reports_wait(int is_warning)
+{
+  if (is_paused || (failures && running + in_line > 0))
+    return WAIT_LONG;
+  return in_line < (is_warning ? LINE_MAX_WARNINGS : LINE_MAX_REPORTS) ? 0 : WAIT_SHORT;
+}
+
 void reports_start(struct work *w)
 {
   struct report *r = calloc(1, sizeof *r);
 
   if (!r) {
-    work_reported(w, 0);
+    owed_paid(w, 0);
     return;
   }
   r->work = w;
@@ -169,5 +219,6 @@ void reports_start(struct work *w)
   else
     waiting = r;
   waiting_last = r;
+  in_line++;
   start_next();
 }

@@ -98,10 +98,23 @@ const char *sight_state(const struct inspect_message *m)
   return m->name.state == STORE_CUR ? "deferred" : "new";
 }
 
+uint64_t sight_next(const struct sight *s)
+{
+  uint64_t next = UINT64_MAX;
+
+  for (size_t i = 0; i < s->e.nrcpt; i++)
+    if (s->e.rcpt[i].status == RCPT_TODO && s->e.rcpt[i].next < next)
+      next = s->e.rcpt[i].next;
+  return next == UINT64_MAX || next < s->m->due ? s->m->due : next;
+}
+
 const char *sight_rcpt(enum rcpt_status s)
 {
   switch (s) {
   case RCPT_DONE:
+  case RCPT_DELIVERED:
+  case RCPT_RELAYED:
+  case RCPT_EXPANDED:
     return "done";
   case RCPT_FAILED:
   case RCPT_BOUNCED:
@@ -188,14 +201,14 @@ static json_t *rcpts_json(const struct sight *s)
 json_t *sight_json(const struct sight *s)
 {
   json_t *o = json_object();
-  uint32_t due = s->m->due;
+  uint64_t next = sight_next(s);
 
   json_object_set_new(o, "id", json_string(s->e.id));
   json_object_set_new(o, "sender", json_bytes(s->e.sender));
   json_object_set_new(o, "size", json_integer((json_int_t)s->e.body_len));
   json_object_set_new(o, "created", json_time(s->e.created));
   json_object_set_new(o, "next",
-                      due == UINT32_MAX || s->m->is_active ? json_null() : json_time(due ? due : s->e.created));
+                      next == UINT32_MAX || s->m->is_active ? json_null() : json_time(next ? next : s->e.created));
   json_object_set_new(o, "state", json_string(sight_state(s->m)));
   json_object_set_new(o, "recipients", rcpts_json(s));
   return o;

@@ -27,6 +27,9 @@ void sight_close(struct sight *s);
 
 /* the last answer for a recipient, or "" */
 const char *sight_reply(const struct sight *s, size_t i);
+/* when the next attempt is: epoch; it is taken up at m->due, perhaps for a warning only.
+ * UINT32_MAX: not by itself */
+uint64_t sight_next(const struct sight *s);
 const char *sight_state(const struct inspect_message *m);
 const char *sight_rcpt(enum rcpt_status s);
 

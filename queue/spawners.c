@@ -173,6 +173,9 @@ static int on_result(struct job *j, const struct wire_msg *m, const char **why)
       wire_get_text(m, 5, 4096, &reply) != 0)
     return -1;
   r.is_uncharged = m->n > 6 && wire_is(m, 6, "uncharged");
+  r.how = NOTIFY_NOTHING;
+  if (m->n > 6 && !r.is_uncharged && notify_read(m->f[6].s, m->f[6].len, &r.how) != 0)
+    return -1;
   r.host = m->n < 8 ? HOST_ANSWERED
            : wire_is(m, 7, "unreached") ? HOST_UNREACHED
            : wire_is(m, 7, "lost")      ? HOST_LOST

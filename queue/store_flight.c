@@ -366,6 +366,13 @@ int flight_twin(int queue_fd, const struct store_name *file)
   return 0;
 }
 
+int flight_is_over(const char *id)
+{
+  const struct flight *f = flights_find(&known, id);
+
+  return f && f->state == FLIGHT_OVER;
+}
+
 int flight_is_filed(const char *id)
 {
   struct flight *f = flights_find(&known, id);

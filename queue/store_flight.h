@@ -42,6 +42,8 @@ int flight_replay(int queue_fd, int (*found)(const struct store_name *n),
 /* a message is in both forms. 1: its file is whole, and is the message; 0: it is torn, and was
  * cleared away; -1: it cannot be read now */
 int flight_twin(int queue_fd, const struct store_name *file);
+/* whether the intake has yet to write down that it is done with */
+int flight_is_over(const char *id);
 /* it is a durable file, says the flushing thread; whether the intake is to be told */
 int flight_is_filed(const char *id);
 /* the intake has made a note of it durable */

@@ -14,6 +14,7 @@
 #include "deliver/peers.h"
 
 #define FIELDS 5
+#define KINDS 4 /* of lines: s, l, o and r */
 #define SENTENCE 8192
 
 struct story_line {
@@ -254,7 +255,7 @@ static void outcome_sentence(char *out, const struct story_line *l, const struct
   uint64_t i;
 
   if (units_number(l->field[0], strlen(l->field[0]), &i) != 0 || i >= t->e->nrcpt ||
-      (t->is_wanted && !t->is_wanted(t->e, i)))
+      (t->is_wanted && !t->is_wanted(t->arg, i)))
     return;
   if (log_escape(&address, t->e->rcpt[i].address, strlen(t->e->rcpt[i].address)) == 0 &&
       stralloc_0(&address))
@@ -266,6 +267,11 @@ static void outcome_sentence(char *out, const struct story_line *l, const struct
   stralloc_free(&address);
 }
 
+static void told_sentence(char *out, const struct story_line *l)
+{
+  snprintf(out, SENTENCE, "at %s the sender was told: %s", time_text(l->time), l->field[0]);
+}
+
 static void sentence(char *out, const struct story_line *l, const struct story_teller *t)
 {
   *out = 0;
@@ -275,6 +281,8 @@ static void sentence(char *out, const struct story_line *l, const struct story_t
     learned_sentence(out, l);
   else if (l->kind == 'o')
     outcome_sentence(out, l, t);
+  else if (l->kind == 'r')
+    told_sentence(out, l);
 }
 
 /* ---- telling */
@@ -384,6 +392,14 @@ int story_plans(const struct story *s, uint64_t next, const struct story_teller 
   return n;
 }
 
+uint64_t story_told(const struct story *s, const char *action)
+{
+  for (size_t i = s->n; i-- > 0;)
+    if (s->line[i]->kind == 'r' && strcmp(s->line[i]->field[0], action) == 0)
+      return s->line[i]->time;
+  return 0;
+}
+
 /* ---- JSON */
 
 /* as `heloise peers list --json` has it */
@@ -403,10 +419,11 @@ static void set_evidence(json_t *o, const char *evidence)
 
 json_t *story_json(const struct story *s)
 {
-  static const char *const names[3][FIELDS + 1] = {
+  static const char *const names[KINDS][FIELDS + 1] = {
     {"s", "host", "address", "rung", "event", "reply"},
     {"l", "memory", "peer", "fact", "until", NULL},
-    {"o", "recipient", "verdict", "status", "host", "reply"}};
+    {"o", "recipient", "verdict", "status", "host", "reply"},
+    {"r", "told"}};
   json_t *list = json_array();
 
   for (size_t i = 0; i < s->n; i++) {
@@ -414,7 +431,7 @@ json_t *story_json(const struct story *s)
     json_t *o = json_object();
     json_object_set_new(o, "time", json_time(l->time));
     json_object_set_new(o, "attempt", json_integer(l->attempt));
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < KINDS; k++)
       for (size_t f = 0; names[k][0][0] == l->kind && f < FIELDS && names[k][f + 1]; f++)
         json_object_set_new(o, names[k][f + 1],
                             k == 1 && f == 3 ? json_time(until_of(l)) : json_bytes(l->field[f]));

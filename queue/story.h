@@ -27,7 +27,7 @@ void story_free(struct story *s);
 struct story_teller {
   const struct envelope *e;
   /* whether outcomes of recipient i are told; NULL: all */
-  int (*is_wanted)(const struct envelope *e, size_t i);
+  int (*is_wanted)(void *arg, size_t i);
   size_t attempts; /* told at most: the first and the last ones; 0: all */
   /* takes one sentence; depth 0: an attempt begins, 1: what happened in it. 0, or -1 to stop */
   int (*say)(void *arg, int depth, const char *sentence);
@@ -38,6 +38,9 @@ int story_tell(const struct story *s, const struct story_teller *t);
 /* tells what the next attempt, at the time `next`, does in another way than usual, and why:
  * sentences of depth 0. How many, or -1 */
 int story_plans(const struct story *s, uint64_t next, const struct story_teller *t);
+/* when the sender was last told of that (an action, notify.h): epoch, 0: never, or it is
+ * forgotten */
+uint64_t story_told(const struct story *s, const char *action);
 /* the lines as JSON objects in an array */
 json_t *story_json(const struct story *s);
 

@@ -18,19 +18,22 @@ struct waiting {
   uint32_t next, hop; /* as in the file's name */
   uint32_t due;   /* when it is taken up next, in steady seconds (clock.h); WAITING_NEVER: not by itself */
   uint32_t born;  /* when the manager heard of it, steady; 0: it was here before, its envelope tells */
-  uint32_t end;   /* when its life is over, steady; 0: not known, its envelope tells */
+  uint32_t look;  /* when it must be read: its life is over, its sender to be warned; 0: not known */
   uint32_t place; /* 1 + index in the heap; 0: not waiting for a time */
   uint32_t chain; /* next record with the same hash, or next free record */
   uint32_t line_hop, left, right, up; /* line.h */
   uint16_t made_at, named_at; /* clock_steps() when its file, and its times, were written */
-  uint8_t line, rank;    /* line.h */
-  uint8_t state;         /* enum store_state */
+  uint8_t rank;          /* line.h */
+  uint8_t line : 3;      /* enum line_kind */
+  uint8_t state : 3;     /* enum store_state */
   uint8_t is_front : 1;  /* line.h */
   uint8_t is_used : 1;
   uint8_t is_active : 1; /* being worked on */
   uint8_t is_unverified : 1; /* not fresh from the intake: its checksum is looked at first */
   uint8_t is_hurried : 1;    /* asked for now: every recipient is tried, whatever its own time */
   uint8_t is_released : 1;   /* mail gets through to its host: the same, for its turn */
+  uint8_t is_owed : 1;       /* due for what its sender is owed, not for an attempt */
+  uint8_t is_warned : 1;     /* its sender was told of the delay since we started */
   uint8_t is_backlog : 1;    /* its destination was down: it goes with those that were tried */
 };
 

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "common/retry.h"
 #include "common/verdict.h"
 #include "queue/destination.h"
+#include "queue/notify.h"
 #include "queue/sight.h"
 #include "queue/story.h"
 
@@ -18,38 +18,24 @@
 struct future {
   uint64_t next;     /* epoch; 0 also: now */
   uint64_t warn;     /* when the sender is to hear of the delay; 0 also: that was before */
+  uint64_t warned;   /* when it heard of it; 0 also: it did not, or that is forgotten */
   uint64_t end;      /* when it goes back */
   char text[1600];   /* all of it in sentences */
 };
-
-static int is_open(const struct envelope_rcpt *r)
-{
-  return r->status == RCPT_TODO || r->status == RCPT_FAILED;
-}
 
 static int is_held(const struct sight *s, const struct envelope_rcpt *r)
 {
   return s->m->due == UINT32_MAX || r->next == UINT32_MAX;
 }
 
-/* RFC 3461 4.1: without NOTIFY a warning may be sent, with it only when it says DELAY */
-static int wants_warning(const struct sight *s, const struct envelope_rcpt *r)
-{
-  return *s->e.sender && (*r->notify == 0 || strstr(r->notify, "DELAY"));
-}
-
-static void times_of(const struct sight *s, size_t i, struct future *f)
+static void times_of(const struct sight *s, const struct story *story, size_t i, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
-  const char *domain = envelope_domain(r->address);
-  struct retry_message m = {.birth = s->e.created, .has_null_sender = !*s->e.sender};
-  struct retry schedule;
+  uint64_t first = notify_first_warning(s->v->tables, &s->e);
 
-  retry_find(s->v->tables, domain, strlen(domain), &schedule);
-  f->end = retry_end(&schedule, &m);
-  f->warn = schedule.warn ? s->e.created + schedule.warn : 0;
-  if (f->warn <= sight_now() || f->warn >= f->end || !wants_warning(s, r))
-    f->warn = 0;
+  f->end = notify_end(s->v->tables, &s->e, i);
+  f->warn = notify_warn_at(s->v->tables, &s->e, i) == NOTIFY_NEVER_DUE ? 0 : first;
+  f->warned = r->is_warned ? story_told(story, notify_word(NOTIFY_DELAYED)) : 0;
   f->next = r->next > s->m->due ? r->next : s->m->due;
 }
 
@@ -87,19 +73,22 @@ static void add_return(const struct sight *s, struct future *f)
   add(f, text, " goes back to ", *s->e.sender ? "its sender." : "the postmaster.");
 }
 
-static void foresee(const struct sight *s, size_t i, const char *nexthop, struct future *f)
+static void foresee(const struct sight *s, const struct story *story, size_t i,
+                    const char *nexthop, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
 
   f->text[0] = 0;
-  times_of(s, i, f);
+  times_of(s, story, i, f);
   if (s->m->is_active)
     f->next = 0;
   if (r->status != RCPT_TODO || is_held(s, r))
     f->next = f->warn = f->end = 0;
   if (r->status != RCPT_TODO) {
-    add(f, r->status == RCPT_FAILED ? "A failure report to the sender is being made."
-                                    : "Nothing is left to do for it.", "", "");
+    add(f, r->status == RCPT_FAILED           ? "A failure report to the sender is being made."
+           : envelope_is_closed(r->status) ? "Nothing is left to do for it."
+                                           : "A report to the sender, who asked for it, is being made.",
+        "", "");
     return;
   }
   if (is_held(s, r)) {
@@ -114,6 +103,10 @@ static void foresee(const struct sight *s, size_t i, const char *nexthop, struct
     add(f, "(", sight_when(f->next), ").");
   }
   add_destination(s, nexthop, f);
+  if (r->is_warned)
+    add(f, "Its sender was told of the delay", f->warned ? " at " : "", f->warned ? sight_time(f->warned) : "");
+  if (r->is_warned)
+    snprintf(f->text + strlen(f->text), sizeof f->text - strlen(f->text), ".");
   if (f->warn)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
   add_return(s, f);
@@ -137,7 +130,7 @@ static int say(void *arg, int depth, const char *sentence)
   return 0;
 }
 
-static void tell_rcpt(struct sight *s, size_t i)
+static void tell_rcpt(struct sight *s, const struct story *story, size_t i)
 {
   static stralloc text, rule;
   const struct inspect_view *v = s->v;
@@ -147,7 +140,7 @@ static void tell_rcpt(struct sight *s, size_t i)
 
   if (destination_of(v->tables, r->address, &hop, &text, &rule) != 0)
     return;
-  foresee(s, i, text.s, &f);
+  foresee(s, story, i, text.s, &f);
   inspect_say(v, 0, "\n<%s>\n", sight_clean(r->address));
   inspect_say(v, 0, "  Its next hop is %s: %s.\n", sight_clean(text.s), sight_clean(rule.s));
   if (r->attempts == 0)
@@ -165,14 +158,14 @@ static void tell_all(struct sight *s, const struct story *story)
   size_t left = 0;
 
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    left += is_open(&s->e.rcpt[i]);
+    left += !envelope_is_closed(s->e.rcpt[i].status);
   inspect_say(v, 0, "Message %s from <%s> came %s ago and waits in state %s for %zu of %zu recipient%s.\n",
               s->e.id, sight_clean(s->e.sender),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
               sight_state(s->m), left, s->e.nrcpt, s->e.nrcpt == 1 ? "" : "s");
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    if (is_open(&s->e.rcpt[i]))
-      tell_rcpt(s, i);
+    if (!envelope_is_closed(s->e.rcpt[i].status))
+      tell_rcpt(s, story, i);
   inspect_say(v, 0, "\nWhat was tried:\n%s", story->n ? "" : "  Nothing yet.\n");
   story_tell(story, &t);
   story_plans(story, next_attempt(s), &t);
@@ -191,7 +184,7 @@ static json_t *time_json(uint64_t t)
   return t ? json_time(t) : json_null();
 }
 
-static json_t *rcpt_json(const struct sight *s, size_t i)
+static json_t *rcpt_json(const struct sight *s, const struct story *story, size_t i)
 {
   static stralloc text, rule;
   struct nexthop hop;
@@ -200,13 +193,14 @@ static json_t *rcpt_json(const struct sight *s, size_t i)
 
   if (destination_of(s->v->tables, s->e.rcpt[i].address, &hop, &text, &rule) != 0)
     return NULL;
-  foresee(s, i, text.s, &f);
+  foresee(s, story, i, text.s, &f);
   r = json_object();
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));
   json_object_set_new(r, "rule", json_bytes(rule.s));
   json_object_set_new(r, "next", time_json(f.next));
   json_object_set_new(r, "warning", time_json(f.warn));
+  json_object_set_new(r, "warned", time_json(f.warned));
   json_object_set_new(r, "expires", time_json(f.end));
   json_object_set_new(r, "what_next", json_bytes(f.text));
   return r;
@@ -218,8 +212,8 @@ static json_t *all_json(struct sight *s, const struct story *story)
   const struct story_teller t = {.e = &s->e, .say = append, .arg = plans};
 
   for (size_t i = 0; i < s->e.nrcpt; i++)
-    if (is_open(&s->e.rcpt[i]))
-      json_array_append_new(list, rcpt_json(s, i));
+    if (!envelope_is_closed(s->e.rcpt[i].status))
+      json_array_append_new(list, rcpt_json(s, story, i));
   story_plans(story, next_attempt(s), &t);
   json_object_set_new(o, "why", list);
   json_object_set_new(o, "history", story_json(story));

@@ -26,8 +26,8 @@
 #include "queue/flush.h"
 #include "queue/history.h"
 #include "queue/line.h"
+#include "queue/owed.h"
 #include "queue/recovery.h"
-#include "queue/reports.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 
@@ -95,10 +95,10 @@ void work_status(struct work *w, size_t i, enum rcpt_status s)
   struct envelope_rcpt *r = &w->e.rcpt[i];
 
   w->todo -= r->status == RCPT_TODO;
-  w->failed -= r->status == RCPT_FAILED;
+  w->open -= !envelope_is_closed(r->status);
   r->status = s;
   w->todo += s == RCPT_TODO;
-  w->failed += s == RCPT_FAILED;
+  w->open += !envelope_is_closed(s);
 }
 
 /* ---- settled: what becomes of a message when no job is left */
@@ -122,6 +122,11 @@ static int file_as(struct work *w, enum store_state s, uint32_t next, uint32_t h
   w->needs_flush = 0; /* flush.c is at it */
   w->story.len = 0;
   return 0;
+}
+
+int work_to_file(struct work *w)
+{
+  return is_in_journal(w) ? file_as(w, STORE_NEW, 0, 0) : 0;
 }
 
 int work_file(uint32_t handle)
@@ -162,11 +167,9 @@ void work_mark(struct work *w, size_t i)
   w->is_unmarked |= is_over;
 }
 
-static void settle(struct work *w);
-
 static void on_again(struct loop_timer *t)
 {
-  settle((struct work *)((char *)t - offsetof(struct work, again)));
+  work_settle((struct work *)((char *)t - offsetof(struct work, again)));
 }
 
 /* keeps the message in memory: it must not be read again before the disk knows what is done, or
@@ -185,6 +188,14 @@ static int mark_again(struct work *w)
     if (w->e.rcpt[i].status != RCPT_TODO)
       work_mark(w, i);
   return w->is_unmarked ? -1 : 0;
+}
+
+int work_as_file(struct work *w)
+{
+  if (!is_in_journal(w) || file_as(w, STORE_NEW, 0, 0) == 0)
+    return 0;
+  keep(w);
+  return -1;
 }
 
 static int is_first_attempt(const struct work *w)
@@ -256,28 +267,50 @@ static uint64_t earliest(const struct work *w, uint64_t after)
   return next;
 }
 
+/* when a message that waits must be read, whatever it waits for: its life is over, or its sender is
+ * owed word */
+static void note_look(struct work *w)
+{
+  uint64_t look = owed_next(w);
+
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    struct retry_message m;
+    struct retry r;
+    if (w->e.rcpt[i].status != RCPT_TODO)
+      continue;
+    work_schedule(w, i, &r, &m);
+    if (retry_end(&r, &m) < look)
+      look = retry_end(&r, &m);
+  }
+  waiting_at(w->handle)->look = look >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)clock_to_steady(look);
+}
+
 /* it waits for its time, and for its host where that alone is the reason */
 static void rest(struct work *w, uint32_t due)
 {
   uint32_t handle = w->handle, hop = w->name.hop;
   int is_held = w->name.state == STORE_CUR && (hop & STORE_HELD);
 
+  note_look(w);
   waiting_until(handle, due == WAITING_NEVER ? due : (uint32_t)clock_to_steady(due));
   free_work(w);
   if (is_held)
     line_join(handle, hop & ~(uint32_t)STORE_HELD, LINE_HELD);
 }
 
-static void wait_again(struct work *w, uint64_t next)
+static void wait_again(struct work *w, uint64_t next, int is_owed)
 {
   uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next, hop = common_hop(w);
   enum store_state s = due == WAITING_NEVER ? STORE_HOLD : STORE_CUR;
 
+  waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked)
+    if (w->is_changed && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
       keep(w);
-    else
-      rest(w, due); /* if it cannot be filed now, the journal has it */
+      return;
+    }
+    waiting_at(w->handle)->is_unverified = !is_in_journal(w);
+    rest(w, due); /* if it cannot be filed now, the journal has it */
     return;
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
@@ -298,13 +331,13 @@ static uint64_t blind_until(const struct waiting *rec)
   uint64_t birth = rec->born ? clock_to_wall(rec->born)
                              : store_id_time(rec->id) + (uint64_t)clock_skew(rec->made_at);
 
-  if (rec->end)
-    return rec->end;
+  if (rec->look)
+    return rec->look;
   if (of != program_table()) {
     of = program_table();
     retry_bounds(of, &bounds);
   }
-  return clock_to_steady((birth < now() ? birth : now()) + bounds.life);
+  return clock_to_steady((birth < now() ? birth : now()) + bounds.look);
 }
 
 /* when recipient i is tried again by its schedule, whether or not it was tried now */
@@ -328,56 +361,32 @@ static size_t first_todo(const struct work *w)
   return i;
 }
 
-/* some recipients are due and were not tried: the file stays as it is, and the message waits for its
+/* some recipients are due and were not tried: the message stays as it is, and waits for its
  * destination, but not past the time of the others, nor past its life */
 static void park(struct work *w)
 {
-  uint64_t until = earliest(w, now() + 1), turn = w->has_more_shut ? own_turn(w, first_todo(w)) : UINT64_MAX;
+  uint64_t until = earliest(w, now() + 1);
+  uint64_t turn = w->has_more_shut ? own_turn(w, first_todo(w)) : UINT64_MAX;
   struct waiting *rec = waiting_at(w->handle);
   uint32_t hop = w->shut_hop, handle = w->handle;
 
+  if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
+    keep(w); /* what is done is known here only, and would be done again */
+    return;
+  }
+  if (w->look_again && w->look_again < turn)
+    turn = w->look_again;
   if (turn < until)
     until = turn;
   until = until >= WAITING_NEVER ? WAITING_NEVER : clock_to_steady(until);
-  rec->end = w->look_again ? (uint32_t)clock_to_steady(w->look_again) : 0;
-  if (blind_until(rec) < until)
-    until = blind_until(rec);
+  note_look(w);
+  if (rec->look > clock_steady() && rec->look < until)
+    until = rec->look;
   rec->is_hurried |= w->is_hurried;
   if (is_first_attempt(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
     rec->hop = hop;
   free_work(w);
   recovery_park(hop, handle, (uint32_t)until);
-}
-
-/* whether the sender wants to hear of a failure of r (RFC 3461 4.1) */
-static int wants_failure(const struct envelope_rcpt *r)
-{
-  return *r->notify == 0 || strstr(r->notify, "FAILURE");
-}
-
-/* closes failed recipients that nobody will be told of; returns how many need a report */
-static size_t need_report(struct work *w)
-{
-  size_t n = 0;
-
-  for (size_t i = 0; i < w->e.nrcpt; i++) {
-    struct envelope_rcpt *r = &w->e.rcpt[i];
-    const char *why = NULL;
-    if (r->status != RCPT_FAILED)
-      continue;
-    if (w->e.flags & ENVELOPE_DOUBLE)
-      why = "a report about a report failed";
-    else if (!wants_failure(r))
-      why = "its sender asked for no failure report";
-    if (!why) {
-      n++;
-      continue;
-    }
-    log_dropped(w->name.id, r->address, why);
-    work_status(w, i, RCPT_BOUNCED);
-    work_mark(w, i);
-  }
-  return n;
 }
 
 static int is_shut_out(const struct work *w)
@@ -386,9 +395,9 @@ static int is_shut_out(const struct work *w)
          recovery_is_shut(w->shut_hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried);
 }
 
-static void settle(struct work *w)
+void work_settle(struct work *w)
 {
-  uint64_t next;
+  uint64_t next, owed;
 
   if (w->jobs > 0 || w->batches > 0 || w->is_reporting || w->is_routing)
     return;
@@ -396,31 +405,22 @@ static void settle(struct work *w)
     leave(w, "removed");
     return;
   }
-  if (w->is_unmarked && !is_in_journal(w) && mark_again(w) != 0) {
-    keep(w); /* a report is made from the marks: what is not in the file is not in it */
+  if (w->is_unmarked && !is_in_journal(w) && w->open > 0 && mark_again(w) != 0) {
+    keep(w); /* reports are made from what stands in the file */
     return;
   }
-  if (w->failed > 0 && need_report(w) > 0) {
-    if (is_in_journal(w) && file_as(w, STORE_NEW, 0, 0) != 0) { /* a report is made from a file */
-      keep(w);
-      return;
-    }
-    w->is_reporting = 1;
-    reports_start(w);
+  if (owed_pay(w))
     return;
-  }
   next = earliest(w, 0);
-  if (w->todo == 0)
+  owed = owed_next(w);
+  if (w->todo == 0 && owed == OWED_NOTHING)
     leave(w, "no recipient is left");
+  else if (owed < next)
+    wait_again(w, owed, 1);
   else if ((next <= now() || w->is_hurried) && is_shut_out(w))
     park(w);
   else
-    wait_again(w, w->is_short && next <= now() ? now() + AGAIN_SOON : next);
-}
-
-void work_routed(struct work *w)
-{
-  settle(w);
+    wait_again(w, w->is_short && next <= now() ? now() + AGAIN_SOON : next, 0);
 }
 
 void work_batch_over(struct work *w)
@@ -428,7 +428,7 @@ void work_batch_over(struct work *w)
   w->batches--;
   if (!w->is_removed)
     due_more(w);
-  settle(w);
+  work_settle(w);
 }
 
 void work_shut_out(struct work *w, const struct batch *b, const struct destination *d)
@@ -439,25 +439,10 @@ void work_shut_out(struct work *w, const struct batch *b, const struct destinati
   work_batch_over(w);
 }
 
-void work_reported(struct work *w, int ok)
-{
-  w->is_reporting = 0;
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    if (ok && w->e.rcpt[i].status == RCPT_FAILED) {
-      work_status(w, i, RCPT_BOUNCED);
-      work_mark(w, i);
-    }
-  if (ok || w->is_removed) {
-    settle(w);
-    return;
-  }
-  wait_again(w, now() + AGAIN_SOON);
-}
-
 void work_remove(struct work *w)
 {
   w->is_removed = 1;
-  settle(w);
+  work_settle(w);
 }
 
 /* ---- results */
@@ -497,7 +482,7 @@ static void apply_delivered(struct job *j, size_t i, const struct result *res)
 {
   const struct envelope_rcpt *r = &j->work->e.rcpt[i];
 
-  work_status(j->work, i, RCPT_DONE);
+  work_status(j->work, i, notify_taken(&j->work->e, i, res->how));
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
@@ -542,7 +527,7 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
     snprintf(j->why, sizeof j->why, "%s", res->reply);
   }
   apply[res->verdict](j, rcpt, res);
-  if (res->verdict == V_OK && w->todo + w->failed == 0) {
+  if (res->verdict == V_OK && w->open == 0) {
     /* the last one: the file goes at once, marks and story with it */
     w->is_gone = store_remove(queue_fd, &w->name) == 0;
     if (w->is_gone) {
@@ -663,7 +648,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 {
   struct work *w = j->work;
   struct retry_message m;
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, HOST_ANSWERED};
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING, HOST_ANSWERED};
   struct retry schedule;
   char expired[300];
 
@@ -700,7 +685,7 @@ void work_finished(struct job *j, const char *why, int charged)
   work_free_job(j);
   if (w->jobs + w->batches > 0 && w->is_unmarked && is_in_journal(w))
     file_as(w, STORE_NEW, 0, 0); /* a kill now must not repeat it */
-  settle(w);
+  work_settle(w);
 }
 
 /* ---- taken up */
@@ -764,7 +749,7 @@ static struct work *new_work(uint32_t handle)
   w->is_released = rec->is_released;
   line_leave(handle);
   waiting_take(handle);
-  rec->is_hurried = rec->is_released = 0;
+  rec->is_hurried = rec->is_released = rec->is_owed = 0;
   rec->is_active = 1;
   w->handle = handle;
   w->fd = -1;
@@ -797,7 +782,7 @@ static void begin(uint32_t handle)
   rec->named_at = clock_steps();
   for (size_t i = 0; i < w->e.nrcpt; i++) {
     w->todo += w->e.rcpt[i].status == RCPT_TODO;
-    w->failed += w->e.rcpt[i].status == RCPT_FAILED;
+    w->open += !envelope_is_closed(w->e.rcpt[i].status);
   }
   if (w->e.content & CONTENT_LOOP)
     due_refuse(w, "5.4.6 the message has passed too many hops: it is looping");
@@ -811,7 +796,7 @@ static void begin(uint32_t handle)
   }
   memset(w->held, w->name.hop & STORE_HELD ? 1 : 0, w->e.nrcpt);
   due_begin(w);
-  settle(w);
+  work_settle(w);
 }
 
 /* whether it may wait outside without being read, though it is due: that it is down, those never tried
@@ -822,7 +807,7 @@ static int waits_blind(const struct waiting *rec, enum lane_kind lane)
   const char *why;
   uint64_t probe;
 
-  return hop != 0 && rec->line != LINE_DUE && rec->line != LINE_NEW &&
+  return hop != 0 && !rec->is_owed && rec->line != LINE_DUE && rec->line != LINE_NEW &&
          recovery_is_shut(hop, lane, rec->is_hurried) && blind_until(rec) > clock_steady() &&
          !(lane == LANE_NEW && recovery_is_down(hop, &why, &probe));
 }

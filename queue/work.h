@@ -16,6 +16,7 @@
 #include "common/loop.h"
 #include "common/verdict.h"
 #include "queue/envelope.h"
+#include "queue/notify.h"
 #include "queue/store.h"
 
 enum work_spawner { WORK_DELIVER, WORK_LOCAL, WORK_SPAWNERS };
@@ -41,16 +42,18 @@ struct work {
   struct work *next_routing;
   int is_routing;
   size_t batches, jobs; /* that wait for their turn; that are not yet over */
-  size_t todo, failed;  /* recipients in these states */
+  size_t todo, open;    /* recipients still to do; those, and whom their sender is owed word of */
   size_t weight;        /* recipients */
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_changed;      /* in the journal: its file, when it gets one, has other marks */
   stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
-  int is_hurried, is_released, is_again, is_removed, is_reporting;
+  int is_hurried, is_released, is_again, is_removed, is_reporting, is_warning;
   int is_short;         /* of memory: the rest is tried again soon */
   uint32_t shut_hop;    /* a next hop that has no use for it now; 0: none */
   int has_more_shut;    /* and others */
-  uint64_t look_again;  /* wall clock: no later than then, though they stay shut; 0: no such time */
+  uint64_t look_again;  /* wall clock: an attempt there will tell then; 0: none */
+  uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
+  uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
   struct loop_timer again; /* then it is written again */
   int is_gone;         /* it has left the store: the last recipient was delivered */
@@ -91,6 +94,8 @@ void work_remove(struct work *w);
 /* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
  * with errno */
 int work_file(uint32_t handle);
+/* the same for one that is being worked on, unless it is a file: reports are made from files */
+int work_to_file(struct work *w);
 
 /* ---- results, from spawners.c */
 
@@ -99,6 +104,7 @@ struct result {
   uint64_t until; /* epoch, for V_TEMP */
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
+  enum notify_action how; /* it was taken, for V_OK */
   enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED } host;
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
@@ -110,8 +116,6 @@ void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
  * counts as an attempt (it may have reached the peer). Frees j. */
 void work_finished(struct job *j, const char *why, int charged);
-/* its recipients were all looked at */
-void work_routed(struct work *w);
 /* a batch has given its last job */
 void work_batch_over(struct work *w);
 /* a batch must leave its destination: what is left of it waits outside */
@@ -132,8 +136,10 @@ void work_schedule(const struct work *w, size_t i, struct retry *r, struct retry
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);
+/* a message that is in the journal becomes a file. 0; -1: it cannot now, and is settled again */
+int work_as_file(struct work *w);
 void work_free_job(struct job *j);
-/* from reports.c: the failure report is queued, or must be tried again later */
-void work_reported(struct work *w, int ok);
+/* nothing is under way any more: the message leaves, waits again, or a report is started */
+void work_settle(struct work *w);
 
 #endif

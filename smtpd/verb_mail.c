@@ -10,6 +10,7 @@
 #include "common/settings.h"
 #include "common/units.h"
 #include "common/verbs.h"
+#include "common/xtext.h"
 #include "smtpd/access_check.h"
 #include "smtpd/verb.h"
 
@@ -50,7 +51,7 @@ static enum reply take_ret(struct session *s, const struct command_param *p)
 static enum reply take_envid(struct session *s, const struct command_param *p)
 {
   s->argument = "ENVID=xtext of at most 100 bytes";
-  if (p->valuelen == 0 || p->valuelen > ENVID_MAX || !address_is_xtext(p->value, p->valuelen))
+  if (p->valuelen == 0 || p->valuelen > ENVID_MAX || !xtext_is(p->value, p->valuelen))
     return REPLY_PARAMETER_VALUE;
   return stralloc_copyb(&s->mail.envid, p->value, p->valuelen) && stralloc_0(&s->mail.envid)
            ? REPLY_NONE

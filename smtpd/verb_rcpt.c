@@ -9,10 +9,10 @@
 #include "common/address.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "common/xtext.h"
 #include "smtpd/access_check.h"
 #include "smtpd/verb.h"
 
-#define ORCPT_MAX 500 /* RFC 3461 4.2 */
 
 /* a recipient being judged */
 struct rcpt {
@@ -69,12 +69,12 @@ static int is_orcpt(const char *s, size_t len)
   const char *semicolon = memchr(s, ';', len);
   size_t type = semicolon ? (size_t)(semicolon - s) : 0;
 
-  if (type == 0 || len > ORCPT_MAX || type + 1 == len)
+  if (type == 0 || len > XTEXT_ORCPT_MAX || type + 1 == len)
     return 0;
   for (size_t i = 0; i < type; i++)
     if (s[i] <= 32 || s[i] >= 127 || strchr("()<>@,:\\\".[]", s[i]))
       return 0;
-  return address_is_xtext(semicolon + 1, len - type - 1);
+  return xtext_is(semicolon + 1, len - type - 1);
 }
 
 static enum reply take_parameter(struct session *s, const struct command_param *p, struct rcpt *r)

@@ -106,6 +106,23 @@ def two_jobs():
     equal(len(sink.messages), 1)
 
 
+@test("one destination has no room, another takes it: what is delivered is not repeated when there is room", limit=90)
+def crowded():
+    good, slow = Sink(), Sink([("RCPT*", "hang")])
+    i = with_route(slow.route, settings={"destination-attempts": "1", "timeout-rcpt": "4s"})
+    i.table("routes", "good.example " + good.route)
+    i.cli("build", ok=True)
+    i.start()
+    for _ in range(7):
+        i.send("a@client.example", "x@busy.example")
+    both = i.send("a@client.example", ["x@busy.example", "y@good.example"])
+    i.wait_event("delivered", id=both, recipient="y@good.example")
+    get_quiet(slow)
+    i.wait_queue(0, 60)
+    equal(len(good.messages), 1)
+    equal(len(i.find_events("delivered", id=both)), 2)
+
+
 @test("a failed recipient files the message; its sender gets the report")
 def failed():
     i = with_route("error:5.7.1 not there").start()

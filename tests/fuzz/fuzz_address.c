@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "common/xtext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -41,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
   }
   if (address_parse(s, len, 0, &a, &why) == 0)
     check(&a);
-  if (address_is_xtext(s, len) != (address_unxtext(s, len, &plain) == 0))
+  if (xtext_is(s, len) != (xtext_decode(s, len, &plain) == 0))
     abort();
   stralloc_free(&a.text);
   stralloc_free(&plain);

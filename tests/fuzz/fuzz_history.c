@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static int tell(void *arg, const struct history_line *l)
 {
-  if (l->n > HISTORY_FIELDS || !strchr("slo", l->kind) || l->attempt > 65535)
+  if (l->n > HISTORY_FIELDS || !strchr("slor", l->kind) || l->attempt > 65535)
     abort();
   for (size_t i = 0; i < HISTORY_FIELDS; i++)
     for (const char *s = l->field[i]; *s; s++)

@@ -1,4 +1,4 @@
-/* test_address.c - mail addresses and xtext */
+/* test_address.c - mail addresses */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,38 +136,12 @@ static void lengths(void **state)
   stralloc_free(&a.text);
 }
 
-static void xtext(void **state)
-{
-  static const struct {
-    const char *coded, *plain; /* NULL: illegal */
-  } cases[] = {
-    {"user@example.org", "user@example.org"}, {"a+2Bb", "a+b"}, {"a+3Db", "a=b"},
-    {"+20", " "},     {"+E4", "\xe4"}, {"", ""},        {"a b", NULL}, {"a=b", NULL},
-    {"a+2", NULL},    {"+", NULL},     {"+2b", NULL},   {"+00", NULL}, {"+G0", NULL},
-    {"\xe4", NULL},
-  };
-  stralloc out = {0};
-
-  (void)state;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    size_t len = strlen(cases[i].coded);
-    assert_int_equal(address_is_xtext(cases[i].coded, len), cases[i].plain != NULL);
-    assert_int_equal(address_unxtext(cases[i].coded, len, &out), cases[i].plain ? 0 : -1);
-    if (!cases[i].plain)
-      continue;
-    assert_int_equal(out.len, strlen(cases[i].plain));
-    assert_memory_equal(out.s, cases[i].plain, out.len);
-  }
-  stralloc_free(&out);
-}
-
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(path),
     cmocka_unit_test(parameters_follow),
     cmocka_unit_test(lengths),
-    cmocka_unit_test(xtext),
   };
 
   return cmocka_run_group_tests_name("address", tests, NULL, NULL);

@@ -284,7 +284,10 @@ static void test_blocks(void **state)
     ROW("i 0abc\nt 1\ns a@\0b\nv \nd \no \nc x\nh y\np z\n" RCPT "\n", 0),
     ROW("i 0abc\nt 1\ns a@b\r\nv \nd \no \nc x\nh y\np z\n" RCPT "\n", 0),
     ROW("i 0abc\nt 1\ns a@b\x7f\nv \nd \no \nc x\nh y\np z\n" RCPT "\n", 0),
-    ROW(LINES "r X 0000 00000000 - - a\n\n", 0),
+    ROW(LINES "r W 0000 00000000 - - a\n\n", 1),
+    ROW(LINES "r M 0000 00000000 - - a\n\nr P 0000 00000000 - - a\n", 0),
+    ROW(LINES "r M 0000 00000000 - - a\nr P 0000 00000000 - - a\nr X 0000 00000000 - - a\n\n", 1),
+    ROW(LINES "r Q 0000 00000000 - - a\n\n", 0),
     ROW(LINES "r \0 0000 00000000 - - a\n\n", 0),
     ROW(LINES "r T 000 000000000 - - a\n\n", 0),
     ROW(LINES "r T 00g0 00000000 - - a\n\n", 0),
@@ -382,18 +385,22 @@ static void test_marks(void **state)
     enum rcpt_status status;
     unsigned int attempts;
     uint64_t next, next_read;
-  } rows[] = {{RCPT_DONE, 1, 0, 0}, {RCPT_FAILED, 65535, 1769850001, 1769850001}, {RCPT_BOUNCED, 0, UINT32_MAX, UINT32_MAX},
-              {RCPT_BOUNCED, 3, UINT64_MAX, UINT32_MAX}, {RCPT_TODO, 12, 5, 5}};
+    int is_warned;
+  } rows[] = {{RCPT_DONE, 1, 0, 0, 0}, {RCPT_FAILED, 65535, 1769850001, 1769850001, 0}, {RCPT_BOUNCED, 0, UINT32_MAX, UINT32_MAX, 0},
+              {RCPT_BOUNCED, 3, UINT64_MAX, UINT32_MAX, 0}, {RCPT_TODO, 12, 5, 5, 0}, {RCPT_TODO, 12, 5, 5, 1},
+              {RCPT_DELIVERED, 1, 0, 0, 0}, {RCPT_RELAYED, 1, 0, 0, 0}, {RCPT_EXPANDED, 1, 0, 0, 0}};
+  const size_t n = sizeof rows / sizeof *rows;
   stralloc file = {0};
   struct envelope e;
   const char *why;
   int fd;
 
   (void)state;
-  make(&file, &usual, 5, BODY);
+  make(&file, &usual, n, BODY);
   fd = file_of(file.s, file.len);
   assert_int_equal(envelope_read(fd, &e, &why), 0);
-  for (size_t i = 0; i < 5; i++) {
+  for (size_t i = 0; i < n; i++) {
+    e.rcpt[i].is_warned = rows[i].is_warned;
     e.rcpt[i].status = rows[i].status;
     e.rcpt[i].attempts = rows[i].attempts;
     e.rcpt[i].next = rows[i].next;
@@ -403,7 +410,8 @@ static void test_marks(void **state)
   assert_int_equal(lseek(fd, 0, SEEK_END), file.len);
   assert_int_equal(envelope_read(fd, &e, &why), 0);
   assert_int_equal(envelope_verify(fd, &e, &why), 0);
-  for (size_t i = 0; i < 5; i++) {
+  for (size_t i = 0; i < n; i++) {
+    assert_int_equal(e.rcpt[i].is_warned, rows[i].is_warned);
     assert_int_equal(e.rcpt[i].status, rows[i].status);
     assert_int_equal(e.rcpt[i].attempts, rows[i].attempts);
     assert_int_equal(e.rcpt[i].next, rows[i].next_read);

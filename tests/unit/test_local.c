@@ -41,7 +41,7 @@ static struct {
   enum intake_mood mood;
   char verdict[8], status[16], reply[1100], outcome[200];
   uint64_t until;
-  char sender[200], flags[20], rcpts[400];
+  char sender[200], flags[20], rcpts[400], notify[40], orcpt[200], how[20];
   stralloc data;
   int results, commits;
 } seen;
@@ -64,6 +64,7 @@ static int manager_gets(struct chan *c, struct wire_msg *m, const char **why)
     wire_get_num(m, 3, UINT64_MAX, &seen.until);
     copy(seen.status, sizeof seen.status, &m->f[4]);
     copy(seen.reply, sizeof seen.reply, &m->f[5]);
+    copy(seen.how, sizeof seen.how, &m->f[6]);
   } else if (m->type == WIRE_FINISHED) {
     copy(seen.outcome, sizeof seen.outcome, &m->f[1]);
     loop_end();
@@ -99,6 +100,8 @@ static int intake_gets(struct chan *c, struct wire_msg *m, const char **why)
   } else if (m->type == WIRE_RCPT) {
     strncat(seen.rcpts, m->f[1].s, m->f[1].len);
     strcat(seen.rcpts, " ");
+    copy(seen.notify, sizeof seen.notify, &m->f[2]);
+    copy(seen.orcpt, sizeof seen.orcpt, &m->f[3]);
     count = expected--;
     if (seen.mood == INTAKE_LEAVES)
       chan_close(&seen.intake);
@@ -143,7 +146,8 @@ static void make_tables(void)
   static const char *const entries[][3] = {
     {"mailboxes", "alice", "alice/"},      {"mailboxes", "keeper", "kept/keeper/"},
     {"aliases", "team", "alice, bob@example.net"}, {"aliases", "keeper", "keeper, alice"},
-    {"aliases", "self", "self"},           {"mailboxes", "up", "../up/"},
+    {"aliases", "self", "self"},           {"aliases", "one", "bob@example.net"},
+              {"mailboxes", "up", "../up/"},
     {"retry", "*", "every 10s life 60s"},
   };
   int fd = memfd_create("tables", MFD_CLOEXEC);
@@ -190,6 +194,8 @@ static int teardown(void **state)
   return system(command);
 }
 
+static const char *wanted_notify = "", *wanted_orcpt = "";
+
 static int queue_file(const char *sender, const char *rcpt, uint64_t created, const char *body)
 {
   struct envelope_new n = {.id = "testid1", .sender = sender, .envid = "", .ret = "",
@@ -201,7 +207,7 @@ static int queue_file(const char *sender, const char *rcpt, uint64_t created, co
 
   assert_int_equal(envelope_begin(&block, &n), 0);
   assert_int_equal(envelope_add_rcpt(&block, "other@mail.example", "", ""), 0);
-  assert_int_equal(envelope_add_rcpt(&block, rcpt, "", ""), 0);
+  assert_int_equal(envelope_add_rcpt(&block, rcpt, wanted_notify, wanted_orcpt), 0);
   assert_int_equal(envelope_finish(&block), 0);
   sum.env_len = block.len;
   envelope_head(block.s, &sum);
@@ -342,7 +348,7 @@ static void sends_aliases_on(void **state)
   assert_string_equal(seen.verdict, "ok");
   assert_string_equal(seen.reply, "sent on as ID1");
   assert_string_equal(seen.sender, "s@x.example");
-  assert_string_equal(seen.flags, "b");
+  assert_string_equal(seen.flags, "br");
   assert_string_equal(seen.rcpts, "alice@mail.example bob@example.net ");
   stralloc_0(&seen.data);
   assert_string_equal(seen.data.s,
@@ -360,6 +366,42 @@ static void keeps_a_copy_for_itself(void **state)
   assert_int_equal(files_in("kept/keeper", text), 1);
   attempt_for("self@mail.example");
   assert_string_equal(seen.verdict, "perm");
+}
+
+/* RFC 3461 5.2.7: one address takes all over; of several nobody reports success but the alias */
+static void reports_by_notify(void **state)
+{
+  static const struct {
+    const char *rcpt, *notify, *orcpt, *how, *passed_notify, *passed_orcpt;
+  } rows[] = {
+    {"alice@mail.example", "SUCCESS", "", "delivered", NULL, NULL},
+    {"one@mail.example", "SUCCESS,DELAY", "rfc822;first@x", "", "SUCCESS,DELAY", "rfc822;first@x"},
+    {"one@mail.example", "", "", "", "", "rfc822;one@mail.example"},
+    {"team@mail.example", "", "", "expanded", "", "rfc822;team@mail.example"},
+    {"team@mail.example", "NEVER", "", "expanded", "NEVER", "rfc822;team@mail.example"},
+    {"team@mail.example", "SUCCESS", "", "expanded", "NEVER", "rfc822;team@mail.example"},
+    {"team@mail.example", "SUCCESS,FAILURE,DELAY", "", "expanded", "FAILURE,DELAY", "rfc822;team@mail.example"},
+    {"team@mail.example", "FAILURE,SUCCESS", "", "expanded", "FAILURE", "rfc822;team@mail.example"},
+    {"keeper@mail.example", "FAILURE,SUCCESS,DELAY", "", "expanded", "FAILURE,DELAY", "rfc822;keeper@mail.example"},
+  };
+
+  (void)state;
+  connect_intake();
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    seen.how[0] = 0;
+    wanted_notify = rows[i].notify;
+    wanted_orcpt = rows[i].orcpt;
+    attempt_for(rows[i].rcpt);
+    assert_string_equal(seen.verdict, "ok");
+    assert_string_equal(seen.how, rows[i].how);
+    if (rows[i].passed_notify)
+      assert_string_equal(seen.notify, rows[i].passed_notify);
+    if (rows[i].passed_orcpt)
+      assert_string_equal(seen.orcpt, rows[i].passed_orcpt);
+  }
+  wanted_notify = wanted_orcpt = "";
+  attempt("local", queue_file("s@x.example", "nobody@mail.example", (uint64_t)time(NULL), "x\r\n"));
+  assert_string_equal(seen.how, "");
 }
 
 static void stops_loops(void **state)
@@ -429,6 +471,7 @@ int main(void)
     cmocka_unit_test(delivers_to_a_mailbox), cmocka_unit_test(refuses_unknown_users),
     cmocka_unit_test(never_delivers_as_root), cmocka_unit_test(defers_what_may_heal),
     cmocka_unit_test(sends_aliases_on),      cmocka_unit_test(keeps_a_copy_for_itself),
+    cmocka_unit_test(reports_by_notify),
     cmocka_unit_test(stops_loops),           cmocka_unit_test(waits_for_the_intake),
     cmocka_unit_test(sends_large_messages_on), cmocka_unit_test(refuses_jobs_of_others),
   };

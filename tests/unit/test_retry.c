@@ -215,7 +215,7 @@ static void test_bounds_without_table(void **state)
   (void)state;
   retry_bounds(NULL, &b);
   assert_int_equal(b.longest, 12096);
-  assert_int_equal(b.life, 86400);
+  assert_int_equal(b.look, 14400);
 }
 
 int main(void)

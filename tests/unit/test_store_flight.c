@@ -282,9 +282,11 @@ static void test_over_as_file(void **state)
 
   (void)state;
   assert_int_equal(store_move(queue, &n, STORE_CUR, 1, 2), 0);
+  assert_false(flight_is_over(n.id));
   assert_int_equal(store_remove(queue, &n), 0);
   assert_int_equal(endings, 1);
   assert_int_equal(over.state, STORE_CUR);
+  assert_true(flight_is_over(n.id)); /* a scan passes its file over */
   check_envelope(&n, 'D', 'D');
   assert_false(flight_is_filed(n.id)); /* too late for that note */
 }
