@@ -389,6 +389,38 @@ static void park(struct work *w)
   recovery_park(hop, handle, (uint32_t)until);
 }
 
+static uint64_t moved(uint64_t t, int64_t by)
+{
+  return by < 0 && (uint64_t)-by > t ? 0 : t + (uint64_t)by;
+}
+
+/* the clock was set since its times were written: they are told by the clock of today. What is
+ * still to do is written anew, so that the file is of one clock again. */
+static void tell_by_today(struct work *w, int64_t made, int64_t named)
+{
+  w->e.created = moved(w->e.created, made);
+  for (size_t i = 0; named != 0 && i < w->e.nrcpt; i++) {
+    struct envelope_rcpt *r = &w->e.rcpt[i];
+    if (r->status != RCPT_TODO || r->next == 0 || r->next >= WAITING_NEVER)
+      continue;
+    r->next = moved(r->next, named);
+    work_mark(w, i);
+  }
+}
+
+/* it is set while a message is being worked on */
+static void mind_clock(struct work *w)
+{
+  int64_t by = clock_skew(w->clock);
+
+  if (w->clock == clock_steps())
+    return;
+  w->clock = clock_steps();
+  if (w->owed_again)
+    w->owed_again = moved(w->owed_again, by);
+  tell_by_today(w, by, by);
+}
+
 static int is_shut_out(const struct work *w)
 {
   return w->shut_hop &&
@@ -399,6 +431,7 @@ void work_settle(struct work *w)
 {
   uint64_t next, owed;
 
+  mind_clock(w);
   if (w->jobs > 0 || w->batches > 0 || w->is_reporting || w->is_routing)
     return;
   if (w->is_removed) {
@@ -511,7 +544,20 @@ static void apply_deferred(struct job *j, size_t i, const struct result *res)
 static void (*const apply[])(struct job *, size_t, const struct result *) = {
   [V_OK] = apply_delivered, [V_TEMP] = apply_deferred, [V_PERM] = apply_failed};
 
-void work_result(struct job *j, size_t rcpt, const struct result *res)
+/* an attempt that ran while the clock was set forward took the message for older than it is: what
+ * it heard is no failure for good yet */
+static int is_not_over(const struct work *w, size_t i, const struct result *res)
+{
+  struct retry_message m;
+  struct retry r;
+
+  if (res->verdict != V_PERM || strcmp(res->status, "4.4.7") != 0)
+    return 0;
+  work_schedule(w, i, &r, &m);
+  return retry_end(&r, &m) > now() + AGAIN_LATER;
+}
+
+static void apply_result(struct job *j, size_t rcpt, const struct result *res)
 {
   struct work *w = j->work;
   struct envelope_rcpt *r = &w->e.rcpt[rcpt];
@@ -538,6 +584,19 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   work_mark(w, rcpt);
   snprintf(number, sizeof number, "%zu", rcpt);
   story(j, 'o', outcome, 5);
+}
+
+void work_result(struct job *j, size_t rcpt, const struct result *res)
+{
+  struct result r = *res;
+
+  mind_clock(j->work);
+  if (is_not_over(j->work, rcpt, res)) {
+    r.verdict = V_TEMP;
+    r.status = "4.4.1";
+    r.until = 0; /* its own schedule tells */
+  }
+  apply_result(j, rcpt, &r);
 }
 
 void work_spoken(struct job *j, const char *lines, size_t len)
@@ -675,10 +734,10 @@ void work_finished(struct job *j, const char *why, int charged)
 {
   struct work *w = j->work;
 
-  for (size_t i = 0; i < j->nrcpt; i++) {
+  mind_clock(w);
+  for (size_t i = 0; i < j->nrcpt; i++)
     if (!j->told[i])
       untold(j, j->rcpt[i], why, charged);
-  }
   work_story(w, &j->story);
   keep_spoken(j);
   w->jobs--;
@@ -700,25 +759,6 @@ static int read_message(struct work *w, int is_unverified)
     store_corrupt(queue_fd, &w->name, why);
   errno = saved;
   return r;
-}
-
-/* the clock was set since its times were written: they are told by the clock of today. What is
- * still to do is written anew, so that the file is of one clock again. */
-static void mind_clock(struct work *w, const struct waiting *rec)
-{
-  int64_t made = clock_skew(rec->made_at), named = clock_skew(rec->named_at);
-
-  if (rec->born)
-    w->e.created = clock_to_wall(rec->born);
-  else
-    w->e.created = made < 0 && (uint64_t)-made > w->e.created ? 0 : w->e.created + (uint64_t)made;
-  for (size_t i = 0; named != 0 && i < w->e.nrcpt; i++) {
-    struct envelope_rcpt *r = &w->e.rcpt[i];
-    if (r->status != RCPT_TODO || r->next == 0 || r->next >= WAITING_NEVER)
-      continue;
-    r->next = named < 0 && (uint64_t)-named > r->next ? 0 : r->next + (uint64_t)named;
-    work_mark(w, i);
-  }
 }
 
 /* what could not be read: put aside already, gone, or to be tried again */
@@ -778,8 +818,9 @@ static void begin(uint32_t handle)
   w->weight = w->e.nrcpt;
   recipients += w->weight;
   rec->is_unverified = 0;
-  mind_clock(w, rec);
-  rec->named_at = clock_steps();
+  tell_by_today(w, rec->born ? (int64_t)(clock_to_wall(rec->born) - w->e.created) : clock_skew(rec->made_at),
+                clock_skew(rec->named_at));
+  rec->named_at = w->clock = clock_steps();
   for (size_t i = 0; i < w->e.nrcpt; i++) {
     w->todo += w->e.rcpt[i].status == RCPT_TODO;
     w->open += !envelope_is_closed(w->e.rcpt[i].status);

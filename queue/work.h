@@ -48,6 +48,7 @@ struct work {
   int is_changed;      /* in the journal: its file, when it gets one, has other marks */
   stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
   int is_hurried, is_released, is_again, is_removed, is_reporting, is_warning;
+  uint16_t clock;       /* clock_steps(): its times are by that clock */
   int is_short;         /* of memory: the rest is tried again soon */
   uint32_t shut_hop;    /* a next hop that has no use for it now; 0: none */
   int has_more_shut;    /* and others */

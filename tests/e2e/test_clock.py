@@ -5,6 +5,7 @@ The programs are those of build/clocked, whose wall clock a test sets (clock_hoo
 import atexit
 import os
 import shutil
+import socket
 import struct
 import tempfile
 import time
@@ -19,7 +20,7 @@ DAY = 86400
 class Clocked(Instance):
     """An instance whose clock is set by set_clock()."""
 
-    def __init__(self, retry, address, port):
+    def __init__(self, retry, address, port, settings=None):
         top = tempfile.mkdtemp(prefix="heloise-clocked-")
         atexit.register(shutil.rmtree, top, True)
         os.chmod(top, 0o755)
@@ -28,7 +29,7 @@ class Clocked(Instance):
         self.clock = top + "/clock"
         self.set_clock(0)
         os.chmod(self.clock, 0o644)
-        super().__init__(programs=top + "/bin", tables={
+        super().__init__(programs=top + "/bin", settings=settings, tables={
             "routes": ["down.example [%s]:%d" % (address, port)], "retry": ["* " + retry],
             "mailboxes": ["alice alice/"], "access": ["client:127.0.0.0/8 relay"]})
 
@@ -156,6 +157,27 @@ def from_1990():
     i.wait_queue(0)
     equal(len(sink.messages), 9)
     check(not i.mail("alice"), "a report was made")
+
+
+@test("a clock that is set a year forward while an attempt is under way makes the message no older")
+def under_way():
+    hole = socket.socket()
+    hole.bind((new_address(), 0))
+    hole.listen(10)
+    i = Clocked("every 1h life 1d", *hole.getsockname(), settings={"timeout-greeting": "4s"}).start()
+    number = i.send("alice@heloise.example", "bob@down.example", letter("waits"))
+    i.wait_event("attempt", id=number)
+    s, _ = hole.accept()
+    i.set_clock(365 * DAY)
+    i.wait_event("deferred", id=number)
+    wait_for("the queue says so", lambda: i.queue()[0]["state"] == "deferred")
+    check(not i.find_events("bounced"), "it was given up")
+    check(not i.mail("alice"), "its sender was told something")
+    (m,) = i.queue()
+    wait = datetime.fromisoformat(m["next"].replace("Z", "+00:00")).timestamp() - time.time() - 365 * DAY
+    check(3000 < wait < 4200, "next is %d s from now" % wait)
+    s.close()
+    hole.close()
 
 
 @test("transcripts that are kept for a week outlive a clock that is set a year forward")
