@@ -315,11 +315,13 @@ int chan_send_blocking(int sock, const struct wire_out *o, int fd)
 int chan_recv_blocking(int sock, enum wire_link link, enum wire_side side, int timeout_ms,
                        struct wire_msg *m)
 {
+  int must_poll = timeout_ms >= 0; /* else recvmsg() may do the waiting */
+
   for (;;) {
     struct pollfd p = {.fd = sock, .events = POLLIN};
     const char *why;
     ssize_t n;
-    int fd, r = poll(&p, 1, timeout_ms);
+    int fd, r = must_poll ? poll(&p, 1, timeout_ms) : 1;
 
     if (r == 0) {
       errno = ETIMEDOUT;
@@ -330,6 +332,7 @@ int chan_recv_blocking(int sock, enum wire_link link, enum wire_side side, int t
     if (r < 0)
       continue;
     n = recv_packet(sock, packet, sizeof packet, &fd);
+    must_poll |= n < 0 && errno == EAGAIN;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
       continue;
     if (n < 0)

@@ -46,7 +46,8 @@ enum loss {
   LOSE_LISTEN = 16,
   LOSE_FAMILIES = 32, /* sockets other than IP */
   LOSE_KILL = 64,
-  LOSE_IDS = 128
+  LOSE_IDS = 128,
+  LOSE_ALL_BUT_HEIRS = 256 /* forks and threads, but for CONFINE_HEIR and CONFINE_SUCCESSOR */
 };
 
 enum files { FILES_NONE, FILES_DIRS, FILES_ANY };
@@ -70,6 +71,13 @@ static const char *const for_exec[] = {"/etc/ld.so.cache", "/etc/ld.so.preload",
 static const char *const for_dns[] = {"/etc", "/run", "/usr/share/dns", "/var/lib/unbound",
                                       "/dev/urandom", NULL};
 
+/* stems read what trust is built on, wherever this system keeps it */
+static const char *const for_stems[] = {"/etc/ld.so.cache", "/etc/ld.so.preload", "/lib", "/lib64",
+                                        "/usr/lib", "/usr/lib64", "/usr/local/lib", "/dev/null",
+                                        "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
+                                        "/usr/share/ca-certificates",
+                                        "/usr/local/share/ca-certificates", "/dev/urandom", NULL};
+
 #define LOSE_ALONE (LOSE_FORK | LOSE_EXEC | LOSE_KILL | LOSE_IDS)
 
 static const struct row rows[] = {
@@ -78,13 +86,14 @@ static const struct row rows[] = {
   {"intake", LOSE_ALONE | LOSE_CONNECT | LOSE_LISTEN, FILES_DIRS, NULL, 0, 0, 65536, 2048},
   {"queue", LOSE_CONNECT | LOSE_IDS, FILES_DIRS, for_exec, 0, 0, 65536, 4096},
   {"bounce", LOSE_ALONE | LOSE_FILES | LOSE_CONNECT | LOSE_LISTEN, FILES_NONE, NULL, 0, 0, 64, 512},
-  {"deliver", LOSE_EXEC | LOSE_LISTEN | LOSE_FAMILIES | LOSE_IDS, FILES_DIRS, NULL, 1, 0, 65536, 1024},
+  {"deliver", LOSE_LISTEN | LOSE_FAMILIES | LOSE_IDS, FILES_DIRS, for_stems, 1, 0, 65536, 1024},
   {"local", LOSE_EXEC | LOSE_LISTEN, FILES_ANY, NULL, 1, 1, 8192, 1024},
   {"resolve", LOSE_ALONE | LOSE_LISTEN | LOSE_FAMILIES, FILES_DIRS, for_dns, 1, 0, 65536, 1024},
 };
 /* what an attempt loses besides what its spawner has lost */
 static const struct row attempt = {
-  "attempt", LOSE_ALONE | LOSE_FILES | LOSE_LISTEN | LOSE_FAMILIES, FILES_NONE, NULL, 1, 0, 0, 512};
+  "attempt", LOSE_ALL_BUT_HEIRS | LOSE_EXEC | LOSE_KILL | LOSE_IDS | LOSE_FILES | LOSE_LISTEN | LOSE_FAMILIES,
+  FILES_NONE, NULL, 1, 0, 0, 512};
 
 /* ---- limits */
 
@@ -271,7 +280,7 @@ static const struct {
   {LOSE_ALWAYS, "settimeofday stime clock_settime clock_adjtime clock_adjtime64 adjtimex sethostname "
              "setdomainname add_key request_key keyctl name_to_handle_at open_by_handle_at "
              "io_uring_setup io_uring_enter io_uring_register fanotify_init"},
-  {LOSE_FORK, "fork vfork"},
+  {LOSE_FORK | LOSE_ALL_BUT_HEIRS, "fork vfork"},
   {LOSE_EXEC, "execve execveat uselib"},
   {LOSE_FILES, "open openat openat2 creat truncate truncate64 unlink unlinkat rename renameat "
             "renameat2 link linkat symlink symlinkat mkdir mkdirat rmdir mknod mknodat chmod "
@@ -310,18 +319,35 @@ static int deny_when(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp c)
   return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), call, 1, &c) == 0 ? 0 : -1;
 }
 
-/* threads stay possible: libc falls back from clone3, whose flags no filter can see */
-static int deny_fork(scmp_filter_ctx ctx)
+/* the flags are those of an heir, and perhaps some of what a successor has besides: each bit that
+ * must be there, each that must not, and all above */
+static int deny_other_flags(scmp_filter_ctx ctx, unsigned int arg)
+{
+  const scmp_datum_t must = CONFINE_HEIR, may = CONFINE_SUCCESSOR;
+  const struct scmp_arg_cmp above = {arg, SCMP_CMP_GT, may, 0};
+
+  for (scmp_datum_t bit = 1; bit <= may; bit <<= 1) {
+    struct scmp_arg_cmp wrong = {arg, SCMP_CMP_MASKED_EQ, bit, must & bit ? 0 : bit};
+    if (((must & bit) || !(may & bit)) && deny_when(ctx, SCMP_SYS(clone), wrong) != 0)
+      return -1;
+  }
+  return deny_when(ctx, SCMP_SYS(clone), above);
+}
+
+/* threads stay possible, or heirs: libc falls back from clone3, whose flags no filter can see */
+static int deny_fork(scmp_filter_ctx ctx, unsigned int losses)
 {
 #ifdef __s390x__
   const unsigned int flags = 1;
 #else
   const unsigned int flags = 0;
 #endif
+  const struct scmp_arg_cmp no_thread = {flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0};
+
   if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0)
     return -1;
-  return deny_when(ctx, SCMP_SYS(clone),
-                   (struct scmp_arg_cmp){flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0});
+  return losses & LOSE_FORK ? deny_when(ctx, SCMP_SYS(clone), no_thread)
+                            : deny_other_flags(ctx, flags);
 }
 
 /* socket() takes AF_INET and AF_INET6 only */
@@ -370,7 +396,7 @@ static int filter_make(unsigned int losses, struct sock_fprog *prog)
     if (denied[i].loss == LOSE_ALWAYS || (losses & denied[i].loss))
       if (deny_names(ctx, denied[i].calls) != 0)
         goto done;
-  if ((losses & LOSE_FORK) && deny_fork(ctx) != 0)
+  if ((losses & (LOSE_FORK | LOSE_ALL_BUT_HEIRS)) && deny_fork(ctx, losses) != 0)
     goto done;
   if ((losses & LOSE_FAMILIES) && deny_families(ctx) != 0)
     goto done;
@@ -428,27 +454,17 @@ int confine_program(const char *name, const int *dirs, size_t n)
   return result;
 }
 
-static struct {
-  struct sock_fprog prog;
-  int ruleset, is_ready;
-} prepared;
-
-int confine_attempt_prepare(void)
-{
-  prepared.ruleset = ruleset_make(&attempt, NULL, 0);
-  if (prepared.ruleset == -1 || filter_make(attempt.denied, &prepared.prog) != 0)
-    return -1;
-  prepared.is_ready = 1;
-  return 0;
-}
-
 int confine_attempt(void)
 {
-  if (!prepared.is_ready && confine_attempt_prepare() != 0)
-    return -1;
+  struct sock_fprog prog = {0, NULL};
+  int ruleset = ruleset_make(&attempt, NULL, 0), result = -1;
+
   limits(&attempt);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      (prepared.ruleset >= 0 && ruleset_apply(prepared.ruleset) != 0))
+  if (ruleset == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      (ruleset >= 0 && ruleset_apply(ruleset) != 0))
     return -1;
-  return filter_apply(&prepared.prog);
+  if (filter_make(attempt.denied, &prog) == 0)
+    result = filter_apply(&prog);
+  free(prog.filter);
+  return result;
 }

@@ -6,6 +6,8 @@
 #ifndef COMMON_CONFINE_H
 #define COMMON_CONFINE_H
 
+#include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,13 +20,16 @@
  * error (`heloise run` warns). */
 int confine_program(const char *name, const int *dirs, size_t n);
 
-/* for the spawner of attempts, in start() after confine_program(): makes ready what
- * confine_attempt() puts in force, so that a fork stays cheap. 0, or -1 with errno. */
-int confine_attempt_prepare(void);
-/* in an attempt, before it closes descriptors and before it reads a byte from the network:
- * from here on it can make IP sockets, use what it has open, and nothing else: no files,
- * fork, signals to others or listening. 0, or -1 with errno (leave then). */
+/* in a stem, from which attempts are cloned, before it meets anything but its spawner: from here
+ * on it and they can make IP sockets, use what is open, bear a child with the flags CONFINE_HEIR or
+ * CONFINE_SUCCESSOR, and nothing else: no files, other forks, signals to others or listening. 0, or -1 with errno
+ * (leave then). */
 int confine_attempt(void);
+
+/* the flags of clone() with which a stem makes an attempt, and an attempt its successor (heir.h): a
+ * child of its own parent, of which it gets a pidfd */
+#define CONFINE_HEIR (CLONE_PARENT | CLONE_PIDFD | SIGCHLD)
+#define CONFINE_SUCCESSOR (CONFINE_HEIR | CLONE_VM | CLONE_CHILD_CLEARTID)
 
 /* who a program runs as */
 #define CONFINE_GROUPS 32

@@ -80,6 +80,8 @@ static int parse_word(const char *s, size_t len, struct peerwords *w)
     w->says_helo = 1;
   else if (is_word(s, len, "ehlo"))
     w->says_ehlo = 1;
+  else if (is_word(s, len, "no-reuse"))
+    w->no_reuse = 1;
   else if (len > 3 && memcmp(s, "no-", 3) == 0 && verb_find_word(s + 3, len - 3, &n) == 0)
     w->off |= 1U << n;
   else if (len > 4 && memcmp(s, "tls=", 4) == 0)
@@ -100,9 +102,9 @@ int peerwords_parse(const char *value, size_t len, struct peerwords *w, const ch
   memset(w, 0, sizeof *w);
   if (is_number(value, len))
     return verbs_parse(value, len, &w->off, NULL, why);
-  *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-starttls ...), tls=none, "
-         "tls=may, tls=encrypt, tls=verify, conns=1 to conns=10000, rate=MESSAGES/TIME (rate=100/1m; "
-         "1 to 10000 in 1s to 1d) or a decimal mask of verbs to use";
+  *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-starttls ...), no-reuse, "
+         "tls=none, tls=may, tls=encrypt, tls=verify, conns=1 to conns=10000, rate=MESSAGES/TIME "
+         "(rate=100/1m; 1 to 10000 in 1s to 1d) or a decimal mask of verbs to use";
   while (at < len) {
     size_t end = at;
     while (end < len && !is_blank(value[end]))

@@ -23,6 +23,7 @@ struct peerwords {
   int says_helo;     /* `helo`: never EHLO */
   int says_ehlo;     /* `ehlo`: EHLO, whatever memory says */
   uint32_t off;      /* verbs not used (enum verb_bit): `no-8bitmime`, `no-pipelining`, ... or a mask */
+  int no_reuse;      /* `no-reuse`: a connection serves one message */
   enum peer_tls tls; /* `tls=none`, `may`, `encrypt`, `verify` */
   /* these are the queue's: for a next hop, which has no address yet, by its name */
   uint32_t conns;    /* `conns=5`: attempts at once; 0: not said */

@@ -17,6 +17,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/ip.h"
+#include "common/tls_trust.h"
 
 /* 80 bits: weak keys are still better than none where the other choice is clear text */
 #define SECURITY_LEVEL 1
@@ -59,7 +60,7 @@ static SSL_CTX *make_client(void)
   SSL_CTX_set_security_level(c, SECURITY_LEVEL);
   SSL_CTX_set_verify(c, SSL_VERIFY_NONE, NULL);
   if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
-      SSL_CTX_set_max_proto_version(c, 0) == 1 && SSL_CTX_set_default_verify_file(c) == 1)
+      SSL_CTX_set_max_proto_version(c, 0) == 1 && tls_trust_load() == 0 && tls_trust_add(c) == 0)
     return c;
   SSL_CTX_free(c);
   return NULL;

@@ -1,6 +1,6 @@
 /* tls.h - TLS on a connected socket, with OpenSSL
  *
- * tls.c is the only file that includes OpenSSL's headers. Nothing here waits: a call that cannot go on
+ * tls.c and tls_trust.c alone include OpenSSL's headers. Nothing here waits: a call that cannot go on
  * says TLS_WAITS, and tls_wants() for what. TLS 1.2 and later, no renegotiation, no compression,
  * no resumption. */
 #ifndef COMMON_TLS_H

@@ -39,7 +39,7 @@ static const struct child_row rows[CHILDREN] = {
   [AUTH] = {"auth", "hlauth", 0},
   [INTAKE] = {"intake", "hlqueue", GIVE_QUEUE},
   [QUEUE] = {"queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL},
-  [DELIVER] = {"deliver", "hldeliver", GIVE_STATE},
+  [DELIVER] = {"deliver", "hldeliver", GIVE_STATE | GIVE_LIBEXEC},
   [LOCAL] = {"local", NULL, GIVE_MAIL | GIVE_STATE},
   [RESOLVE] = {"resolve", "hlresolve", 0},
 };

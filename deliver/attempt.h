@@ -24,6 +24,8 @@
 
 #define ATTEMPT_OWN 64 /* addresses this instance listens on */
 
+struct session;
+
 struct attempt_own {
   size_t n;
   struct {
@@ -61,27 +63,6 @@ struct recipient {
   stralloc text; /* of its last failure; at most REPORT_TEXT bytes are used */
 };
 
-struct attempt {
-  const struct attempt_given *given;
-  struct nexthop hop;
-  struct envelope env;
-  size_t n;
-  struct recipient *recipient;
-  uint64_t now;
-  unsigned int addresses, sessions; /* tried so far */
-  int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
-  int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
-  uint64_t tried_at;                /* when it was last tried before, by its history; 0: not known */
-  char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
-  struct spoken spoken;             /* what was said to the peers and by them */
-  int is_probe;                     /* the ladder is climbed, up to RCPT when there are recipients */
-  /* signed 8-bit mail (LADDER.md X14) */
-  struct eightbit_case eight;
-  size_t others;                  /* addresses that come after the one being tried */
-  unsigned int later;             /* addresses to return to; a session is kept for each */
-  int has_deviated;                 /* something of note happened: steps are reported from here on */
-};
-
 /* one address to try */
 struct target {
   char host[ASK_NAME_MAX + 1];
@@ -104,8 +85,33 @@ struct target {
   char text[PEERS_TEXT];
 };
 
-/* runs it to the end; the exit code of its process */
-int attempt_run(const struct attempt_given *g);
+struct attempt {
+  const struct attempt_given *given;
+  struct nexthop hop;
+  struct envelope env;
+  size_t n;
+  struct recipient *recipient;
+  uint64_t now;
+  unsigned int addresses, sessions; /* tried so far */
+  int is_uncharged;                 /* it does not count: nothing was tried but one that is down */
+  int dead_family;                  /* 4 or 6: there was no route to such an address (A3) */
+  uint64_t tried_at;                /* when it was last tried before, by its history; 0: not known */
+  char lost_at[IP_TEXT];            /* where the last attempt's message may have arrived (D13), or "" */
+  struct spoken spoken;             /* what was said to the peers and by them */
+  int is_probe;                     /* the ladder is climbed, up to RCPT when there are recipients */
+  /* signed 8-bit mail (LADDER.md X14) */
+  struct eightbit_case eight;
+  unsigned int best;              /* preference of the best host */
+  struct target tried;            /* the one whose connection was taken over */
+  size_t others;                  /* addresses that come after the one being tried */
+  unsigned int later;             /* addresses to return to; a session is kept for each */
+  const struct recipient *untold;   /* the only one, delivered: that goes with the last report */
+  int has_deviated;                 /* something of note happened: steps are reported from here on */
+};
+
+/* runs it to the end; the exit code of its process. s: the connection of an attempt before it in the
+ * same process line, or one that is closed; open afterwards when it stays (STAYS was reported). */
+int attempt_run(const struct attempt_given *g, struct session *s);
 
 /* reports a recipient's result: delivered, failed, or to be tried again, not before `wait`
  * seconds. A temporary result past the message's life is a failure. */

@@ -169,7 +169,7 @@ static ssize_t read_at(void *arg, char *buf, size_t len, uint64_t at)
 
 static int copy(const struct body *b, struct writer *w)
 {
-  char buf[BLOCK];
+  static char buf[BLOCK]; /* one per process; on the stack all its pages would be touched */
 
   for (uint64_t at = 0; at < b->len;) {
     ssize_t n = read_at((void *)b, buf, sizeof buf, at);
@@ -196,7 +196,7 @@ static int convert(const struct body *b, int (*write)(void *arg, const char *s, 
 
 enum body_end body_send(struct conn *c, const struct body *b, uint64_t timeout_ms)
 {
-  struct writer w;
+  static struct writer w;
   int r;
 
   w.conn = c;

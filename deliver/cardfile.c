@@ -120,6 +120,21 @@ void cardfile_get(const struct cardfile *f, const struct cardfile_ring *r, size_
     get(f->read, r->start, (char *)out + first * r->size, (many - first) * r->size);
 }
 
+size_t cardfile_next(const struct cardfile *f, const struct cardfile_ring *r, size_t at)
+{
+  off_t from = r->start + (off_t)(at * r->size), data;
+
+  if (at >= r->n)
+    return r->n;
+  data = lseek(f->read, from, SEEK_DATA);
+  if (data < 0)
+    return errno == ENXIO ? r->n : at;
+  if (data <= from)
+    return at;
+  at = (size_t)(data - r->start) / r->size;
+  return at < r->n ? at : r->n;
+}
+
 int cardfile_put(const struct cardfile *f, const struct cardfile_ring *r, size_t at,
                  const void *record)
 {

@@ -44,6 +44,9 @@ static inline uint32_t cardfile_used(uint32_t at, uint32_t now)
 /* copies `many` records from place `at` of a ring on, which its beginning follows its end */
 void cardfile_get(const struct cardfile *f, const struct cardfile_ring *r, size_t at, size_t many,
                   void *out);
+/* the first place from `at` on that something was ever written to, or near it; r->n: there is none.
+ * What was never used is a hole, and need not be read. */
+size_t cardfile_next(const struct cardfile *f, const struct cardfile_ring *r, size_t at);
 /* writes a record. 0, or -1 with errno: it is not remembered */
 int cardfile_put(const struct cardfile *f, const struct cardfile_ring *r, size_t at,
                  const void *record);

@@ -244,9 +244,12 @@ static enum saw read_reply(struct conn *c, struct reply *r, uint64_t deadline)
     c->at = c->len = 0;
     if (c->has_ended || c->fd < 0)
       return ended(c, r);
-    if (!take(c) &&
+    /* TLS may have something already; else it has to come first */
+    if ((!c->tls || !take(c)) &&
         (!may_take(c) || !wait_for(c, c->tls ? tls_wants(c->tls) : POLLIN, deadline)))
       return reply_has_begun(r) ? SAW_UNFINISHED : SAW_SILENCE;
+    if (!c->tls)
+      take(c);
   }
 }
 
@@ -256,6 +259,12 @@ enum saw conn_reply(struct conn *c, struct reply *r, uint64_t deadline)
 
   spoken_over(c->spoken, saw);
   return saw;
+}
+
+int conn_is_quiet(struct conn *c)
+{
+  take(c);
+  return c->fd >= 0 && !c->has_ended && c->at == c->len;
 }
 
 int conn_has_input(struct conn *c)

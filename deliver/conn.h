@@ -69,6 +69,8 @@ void conn_expects_more(struct conn *c);
  * from here on all is encrypted; SAW_EARLY: bytes in clear lay there already, and nothing of this
  * connection is to be believed */
 enum saw conn_starttls(struct conn *c, const char *name, uint64_t deadline);
+/* whether the connection is open, and the peer has said nothing that nobody asked for */
+int conn_is_quiet(struct conn *c);
 /* whether bytes of the peer are here that nobody asked for */
 int conn_has_input(struct conn *c);
 /* whether the peer has closed its side and nothing is left to read */

@@ -1,23 +1,31 @@
-/* deliver.c - heloise-deliver: forks one attempt for each remote delivery
+/* deliver.c - heloise-deliver: has one attempt made for each remote delivery
  *
  * Runs as hldeliver; sole writer of peer memory in state/peers. It has no way into the queue:
- * the manager hands it each message as a descriptor. heloise-deliver(8). */
-#include <errno.h>
+ * the manager hands it each message as a descriptor. It starts heloise-stem, from which attempts are
+ * cloned, and nothing else. heloise-deliver(8). */
 #include <string.h>
 #include <unistd.h>
 
 #include "common/confine.h"
-#include "common/log.h"
 #include "common/program.h"
-#include "common/tls.h"
+#include "deliver/relay.h"
 #include "deliver/spawn.h"
+#include "deliver/stems.h"
+
+static int state_fd = -1, libexec_fd = -1;
 
 static int dir(const char *name, int fd)
 {
-  int r = strcmp(name, "state") == 0 ? spawn_state(fd) : 0;
+  int *keep = strcmp(name, "state") == 0 ? &state_fd : strcmp(name, "libexec") == 0 ? &libexec_fd
+                                                                                    : NULL;
 
-  close(fd);
-  return r;
+  if (!keep)
+    return close(fd);
+  *keep = fd;
+  if (keep != &state_fd)
+    return 0;
+  stems_state(fd);
+  return relay_state(fd);
 }
 
 static int channel(const char *peer, int fd)
@@ -29,20 +37,27 @@ static int channel(const char *peer, int fd)
   return close(fd);
 }
 
-/* TLS first: it reads files */
+static int table(const struct table *t)
+{
+  (void)t;
+  return spawn_table();
+}
+
 static int start(void)
 {
-  const char *why = "";
+  const int dirs[] = {state_fd, libexec_fd};
+  size_t from = state_fd < 0, to = libexec_fd < 0 ? 1 : 2;
 
-  if (tls_client_prepare(&why) != 0)
-    log_failed("deliver", "TLS, going on without", why);
-  return confine_program("deliver", NULL, 0) == 0 ? confine_attempt_prepare() : -1;
+  if (confine_program("deliver", dirs + from, to > from ? to - from : 0) != 0)
+    return -1;
+  stems_begin();
+  return 0;
 }
 
 int main(int argc, char **argv)
 {
   static const struct program p = {.name = "deliver", .dir = dir, .channel = channel,
-                                   .table = spawn_table, .start = start, .stop = spawn_stop};
+                                   .table = table, .start = start, .stop = spawn_stop};
 
   return program_main(&p, argc, argv);
 }

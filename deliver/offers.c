@@ -173,7 +173,7 @@ int offers_each(const struct offers *o, int (*f)(void *arg, const struct offers_
 {
   int r = 0;
 
-  for (size_t i = 0; r == 0 && i < CARDS; i++) {
+  for (size_t i = 0; r == 0 && (i = cardfile_next(&o->file, &ring, i)) < CARDS; i++) {
     struct offers_card c;
     cardfile_get(&o->file, &ring, i, 1, &c);
     if (c.port == 0 || (c.ip.family != 4 && c.ip.family != 6))

@@ -252,6 +252,11 @@ int peers_store(struct peers *p, const struct peers_card *card)
   return cardfile_put(&p->file, &cards, at, &d);
 }
 
+size_t peers_next(const struct peers *p, size_t i)
+{
+  return cardfile_next(&p->file, &cards, i);
+}
+
 int peers_at(const struct peers *p, size_t i, struct peers_card *card)
 {
   struct disk_card d;
@@ -288,7 +293,7 @@ int peers_each(const struct peers *p, int (*f)(void *arg, const struct peers_car
   struct peers_card c;
   int r = 0;
 
-  for (size_t i = 0; r == 0 && i < PEERS_CARDS; i++)
+  for (size_t i = 0; r == 0 && (i = peers_next(p, i)) < PEERS_CARDS; i++)
     if (peers_at(p, i, &c))
       r = f(arg, &c);
   return r;

@@ -15,6 +15,8 @@
 int peers_load(const struct peers *p, const struct ip *ip, uint16_t port, struct peers_card *card);
 /* writes a card, as used at its time `used`; one without facts is erased. 0, or -1 with errno */
 int peers_store(struct peers *p, const struct peers_card *card);
+/* the first place from i on that may hold a card; PEERS_CARDS: none does */
+size_t peers_next(const struct peers *p, size_t i);
 /* the card at place i (below PEERS_CARDS): 1, or 0 when none is there */
 int peers_at(const struct peers *p, size_t i, struct peers_card *card);
 /* since and text of a fact; text NULL erases them */

@@ -258,7 +258,7 @@ int peers_forget(struct peers *p, const char *key, size_t len)
   }
   if (!all && ip_parse(key, len, &ip) != 0 && ip_port_parse(key, len, &ip, &port) != 0)
     return -1;
-  for (size_t i = 0; i < PEERS_CARDS; i++) {
+  for (size_t i = 0; (i = peers_next(p, i)) < PEERS_CARDS; i++) {
     if (!peers_at(p, i, &c) ||
         !(all || (ip_equal(&c.ip, &ip) && (port == 0 || c.port == port))))
       continue;

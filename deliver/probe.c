@@ -255,6 +255,7 @@ static void try_one(struct probe *p, const struct target *t, size_t others)
   p->tried++;
   probe_envelope_reset(&p->message);
   client_try(&s, &a, t);
+  client_leave(&s);
   p->greeted += s.reached != RUNG_COUNT;
   if (p->json)
     json_array_append_new(json_object_get(p->json, "addresses"), end_json(p, &s, &a));

@@ -16,18 +16,30 @@ static void bounded(struct wire_out *o, const char *s, size_t max)
 static const char *const host_words[] = {
   [REPORT_ANSWERED] = "", [REPORT_LOST] = "lost", [REPORT_UNREACHED] = "unreached"};
 
+static const char *how_word(const struct report_result *r)
+{
+  if (r->is_uncharged)
+    return "uncharged";
+  return r->verdict == V_OK ? notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING)
+                            : host_words[r->host];
+}
+
+static void add_result(struct wire_out *o, const struct report_result *r)
+{
+  wire_num(o, r->recipient);
+  wire_str(o, verdict_word(r->verdict));
+  wire_num(o, r->verdict == V_TEMP ? r->until : 0);
+  bounded(o, r->status, 15);
+  bounded(o, r->text, REPORT_TEXT);
+  wire_str(o, how_word(r));
+}
+
 int report_said(int sock, const struct report_result *r)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_SAID);
-  wire_num(&o, r->recipient);
-  wire_str(&o, verdict_word(r->verdict));
-  wire_num(&o, r->verdict == V_TEMP ? r->until : 0);
-  bounded(&o, r->status, 15);
-  bounded(&o, r->text, REPORT_TEXT);
-  wire_str(&o, r->is_uncharged ? "uncharged" : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
-  wire_str(&o, host_words[r->host]);
+  add_result(&o, r);
   return chan_send_blocking(sock, &o, -1);
 }
 
@@ -97,14 +109,6 @@ int report_trying(int sock, const struct peers_news *n)
   return news(sock, WIRE_TRYING, n, 0);
 }
 
-int report_ended(int sock)
-{
-  struct wire_out o;
-
-  wire_start(&o, WIRE_ENDED);
-  return chan_send_blocking(sock, &o, -1);
-}
-
 int report_spoken(int sock, const stralloc *lines)
 {
   struct wire_out o;
@@ -114,12 +118,53 @@ int report_spoken(int sock, const stralloc *lines)
   return chan_send_blocking(sock, &o, -1);
 }
 
-int report_ended_with(int sock, const stralloc *lines)
+static void add_last(struct wire_out *o, const struct report_last *last)
+{
+  wire_bytes(o, last->lines->len ? last->lines->s : "", last->lines->len);
+  if (last->result)
+    add_result(o, last->result);
+}
+
+int report_ended(int sock, const struct report_last *last)
 {
   struct wire_out o;
 
   wire_start(&o, WIRE_ENDED);
-  if (lines->len > 0)
-    wire_bytes(&o, lines->s, lines->len);
+  add_last(&o, last);
   return chan_send_blocking(sock, &o, -1);
+}
+
+int report_stays(int sock, const char *peer, uint64_t ms, const struct report_last *last)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_STAYS);
+  wire_str(&o, peer);
+  wire_num(&o, ms);
+  add_last(&o, last);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_left(int sock)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_LEFT);
+  return chan_send_blocking(sock, &o, -1);
+}
+
+int report_born(int sock, int process)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_BORN);
+  return chan_send_blocking(sock, &o, process);
+}
+
+int report_born_packet(stralloc *packet)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_BORN);
+  return wire_encode(&o, packet);
 }

@@ -40,9 +40,22 @@ int report_trying(int sock, const struct peers_news *n);
 int report_knew(int sock, const struct peers_news *n, uint64_t until);
 /* how the peer was greeted */
 int report_greeted(int sock, const struct offers_card *g);
-int report_ended(int sock);
-/* what was said, as lines of queue/dialogue.h; with the last of it the attempt has ended */
+/* what was said, as lines of queue/dialogue.h */
 int report_spoken(int sock, const stralloc *lines);
-int report_ended_with(int sock, const stralloc *lines);
+
+/* how it ends: the rest of what was said, and a result that was not told before, or NULL */
+struct report_last {
+  const stralloc *lines;
+  const struct report_result *result;
+};
+int report_ended(int sock, const struct report_last *last);
+/* the same, but the connection to that ADDR:PORT is kept for so long */
+int report_stays(int sock, const char *peer, uint64_t ms, const struct report_last *last);
+/* the connection that was kept is of no use any more */
+int report_left(int sock);
+/* another process speaks from here on: its pidfd */
+int report_born(int sock, int process);
+/* the same, to be sent by heir_follow(): the bytes of it. 0, or -1 */
+int report_born_packet(stralloc *packet);
 
 #endif

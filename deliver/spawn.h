@@ -4,15 +4,11 @@
 #ifndef DELIVER_SPAWN_H
 #define DELIVER_SPAWN_H
 
-#include "common/table.h"
-
-/* the state directory, for peer memory. 0, or -1 with errno */
-int spawn_state(int dirfd);
 /* channels from run: to the manager, to the resolver. 0, or -1 with errno */
 int spawn_manager(int fd);
 int spawn_resolver(int fd);
 /* new tables are in force */
-int spawn_table(const struct table *t);
+int spawn_table(void);
 /* asked to end: no new attempts, a moment for those that run */
 void spawn_stop(void);
 

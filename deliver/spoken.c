@@ -99,12 +99,26 @@ static __attribute__((format(printf, 2, 3))) void note(struct spoken *s, const c
   spoken_note(s, text);
 }
 
+static void start_session(struct spoken *s)
+{
+  s->session = s->lines = s->len = s->left_out = 0;
+  s->is_cut = s->is_data = s->is_secret = 0;
+}
+
+void spoken_taken_over(struct spoken *s, const char *host, const char *address, unsigned int port,
+                       const char *what)
+{
+  if (is_off(s))
+    return;
+  start_session(s);
+  note(s, "with %.255s [%.63s]:%u %s", host, address, port, what);
+}
+
 void spoken_session(struct spoken *s, const char *host, const char *address, unsigned int port)
 {
   if (is_off(s))
     return;
-  s->session = s->lines = s->len = s->left_out = 0;
-  s->is_cut = s->is_data = s->is_secret = 0;
+  start_session(s);
   note(s, "connecting to %.255s [%.63s]:%u", host, address, port);
 }
 

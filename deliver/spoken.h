@@ -39,6 +39,9 @@ void spoken_start(struct spoken *s, int sock);
 void spoken_free(struct spoken *s);
 /* another connection begins */
 void spoken_session(struct spoken *s, const char *host, const char *address, unsigned int port);
+/* a connection that is there already goes on */
+void spoken_taken_over(struct spoken *s, const char *host, const char *address, unsigned int port,
+                       const char *what);
 /* something happened */
 void spoken_note(struct spoken *s, const char *what);
 /* we said these bytes: whole lines, or a piece of the message between spoken_data() */

@@ -11,4 +11,7 @@
  * more to do here, or what the session is to do next; the session's text and status say why. */
 const struct ladder_row *transaction_run(struct session *s);
 
+/* ends what is left of a transaction on the connection, with RSET: 0, or -1: no other one may follow */
+int transaction_clear(struct session *s);
+
 #endif

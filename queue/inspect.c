@@ -31,14 +31,16 @@ struct listing {
   unsigned long messages;
 };
 
-static void list_text(const struct sight *s, int is_first)
+/* 0, or -1: nobody reads */
+static int list_text(const struct sight *s, int is_first)
 {
   const struct inspect_view *v = s->v;
+  int r = 0;
 
   if (is_first)
-    inspect_say(v, 0, "%-15s  %-8s  %7s  %8s  %-9s  %s\n", "ID", "STATE", "AGE", "SIZE", "NEXT",
+    r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8s  %-9s  %s\n", "ID", "STATE", "AGE", "SIZE", "NEXT",
                 "SENDER, RECIPIENTS");
-  inspect_say(v, 0, "%-15s  %-8s  %7s  %8llu  %-9s  <%s>\n", s->e.id, sight_state(s->m),
+  r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8llu  %-9s  <%s>\n", s->e.id, sight_state(s->m),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
               (unsigned long long)s->e.body_len,
               s->m->is_active              ? "-"
@@ -46,12 +48,13 @@ static void list_text(const struct sight *s, int is_first)
                                         : sight_when(sight_next(s)),
               sight_clean(s->e.sender));
   for (size_t i = 0; i < s->e.nrcpt; i++) {
-    const struct envelope_rcpt *r = &s->e.rcpt[i];
-    if (envelope_is_closed(r->status))
+    const struct envelope_rcpt *rcpt = &s->e.rcpt[i];
+    if (envelope_is_closed(rcpt->status))
       continue;
-    inspect_say(v, 0, "%57s%s%s%s\n", "", sight_clean(r->address), *sight_reply(s, i) ? ": " : "",
-                sight_reply(s, i));
+    r |= inspect_say(v, 0, "%57s%s%s%s\n", "", sight_clean(rcpt->address),
+                     *sight_reply(s, i) ? ": " : "", sight_reply(s, i));
   }
+  return r;
 }
 
 static int list_one(void *arg, const struct inspect_message *m)
@@ -66,7 +69,7 @@ static int list_one(void *arg, const struct inspect_message *m)
   if (l->json)
     r = sight_print(l->v, sight_json(&s));
   else
-    list_text(&s, l->messages == 0);
+    r = list_text(&s, l->messages == 0);
   l->messages++;
   sight_close(&s);
   return r;

@@ -36,8 +36,8 @@ struct inspect_view {
 int inspect_run(const struct inspect_view *v, int argc, const char *const *argv);
 /* whether a recipient still to do is at this domain, or beneath it for ".domain" */
 int inspect_concerns(int queue_fd, const struct store_name *n, const char *domain);
-/* prints one line */
-void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
+/* prints one line; -1: nobody reads */
+int inspect_say(const struct inspect_view *v, int error, const char *format, ...)
   __attribute__((format(printf, 3, 4)));
 
 #endif

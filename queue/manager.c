@@ -130,11 +130,16 @@ static int take_channel(const char *peer, int fd)
   return strcmp(peer, "intake") == 0 ? news_channel(fd) : close(fd);
 }
 
-/* the queue commands would miss what is in the journal before */
+/* who asks gets the whole truth from now on, and what belongs to nothing can go */
 static void on_whole(void)
 {
+  char waits[32];
+
   if (control_fd >= 0 && control_listen(control_fd, queue_fd) != 0)
     program_die("run/control", strerror(errno));
+  loop_timer_in(&sweeper, 1000);
+  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
+  log_started("queue", waits);
 }
 
 static int take_table(const struct table *t)
@@ -147,7 +152,6 @@ static int take_table(const struct table *t)
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
-  char waits[32];
 
   if (queue_fd < 0 || store_settle(queue_fd) != 0)
     program_die("queue directory", strerror(errno));
@@ -164,10 +168,7 @@ static int start(void)
   sweeper.fire = sweep;
   if (transcript_make(queue_fd) != 0)
     log_failed("queue", "transcript", strerror(errno));
-  loop_timer_in(&sweeper, 1000);
   loop_after_turn(after_turn);
-  snprintf(waits, sizeof waits, "%u messages wait", waiting_count());
-  log_started("queue", waits);
   return 0;
 }
 

@@ -15,87 +15,51 @@
 #include "queue/clock.h"
 #include "queue/endings.h"
 #include "queue/line.h"
+#include "queue/names.h"
 #include "queue/store_flight.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
 #define HOUR 3600
-#define SCAN_AGAIN_MS 5000
+#define SOON_MS 5000
 #define REPLAY_AGAIN_MS 30000
 #define WHOLE_PATIENCE_MS 5000 /* for the intake to say that the journal may be read */
 #define FILED_AT_ONCE 50 /* in one turn, on the intake's word */
 
 static int queue_fd = -1;
 static struct chan intake = {.fd = -1};
-static struct loop_timer scan_timer, replay_timer, refile_timer, whole_timer;
+static struct loop_timer replay_timer, refile_timer, whole_timer;
 static void (*tell_whole)(void); /* NULL: it was told */
+static int is_awake, is_replayed; /* all names, and the journal, were read */
+static unsigned int replays_owed; /* of the journal, that the intake waits for */
 static unsigned int to_file; /* segments whose messages the intake wants filed */
 static uint32_t file_at;     /* so far */
 static int has_filed;        /* in this round */
+static struct retry_bounds bounds;
 
 /* ---- messages that are there */
 
 /* a time that no schedule could have given: the clock went wrong, then or now. It comes within
  * the longest gap there is, each at another moment */
-static void bring_back(uint32_t h, const struct retry_bounds *b)
+static void bring_back(uint32_t h)
 {
-  uint64_t longest = b->longest > 2 * HOUR ? b->longest : 2 * HOUR;
-  uint64_t soon = b->longest < HOUR ? b->longest : HOUR;
-  struct waiting *w = waiting_at(h);
+  uint64_t longest = bounds.longest > 2 * HOUR ? bounds.longest : 2 * HOUR;
+  uint64_t soon = bounds.longest < HOUR ? bounds.longest : HOUR;
+  const struct waiting *w = waiting_at(h);
 
   if (w->state != STORE_CUR || w->due == WAITING_NEVER || w->due <= clock_steady() + longest)
     return;
   waiting_until(h, (uint32_t)(clock_steady() + 1 + h % (soon ? soon : 1)));
 }
 
-static int add_found(void *arg, const struct store_name *n)
+static void wake(uint32_t h)
 {
-  uint32_t h = waiting_find(n->id);
+  const struct waiting *w = waiting_at(h);
 
-  if (h != WAITING_NONE || flight_is_over(n->id)) /* its file goes when the journal knows */
-    return 0;
-  h = waiting_add(n);
-  if (h == WAITING_NONE) {
-    log_failed("queue", n->id, "out of memory; the message waits for the next start");
-    return 0;
-  }
-  waiting_at(h)->is_unverified = 1;
-  bring_back(h, arg);
-  if (n->state == STORE_CUR && (n->hop & STORE_HELD))
-    line_join(h, n->hop & ~(uint32_t)STORE_HELD, LINE_HELD);
-  return 0;
-}
-
-/* reads the names of all messages; what could not be read is read again later: a message that
- * is known already stays as it is */
-static void scan(void)
-{
-  struct retry_bounds bounds;
-  int is_whole = 1;
-
-  retry_bounds(program_table(), &bounds);
-  for (int s = 0; s < STORE_DIRS; s++)
-    if (store_scan(queue_fd, (enum store_state)s, 1, add_found, &bounds) != 0) {
-      log_failed("queue", store_state_word((enum store_state)s), "cannot be read whole; read again soon");
-      is_whole = 0;
-    }
-  if (!is_whole)
-    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
-}
-
-static void on_scan_timer(struct loop_timer *t)
-{
-  (void)t;
-  scan();
-}
-
-static void rescan_new(void)
-{
-  struct retry_bounds bounds;
-
-  retry_bounds(program_table(), &bounds);
-  if (store_scan(queue_fd, STORE_NEW, 1, add_found, &bounds) != 0)
-    loop_timer_in(&scan_timer, SCAN_AGAIN_MS);
+  waiting_wake(h);
+  bring_back(h);
+  if (w->state == STORE_CUR && (w->hop & STORE_HELD))
+    line_join(h, w->hop & ~(uint32_t)STORE_HELD, LINE_HELD);
 }
 
 /* a message in the journal that is a file too: the file counts, if it is whole */
@@ -146,12 +110,22 @@ static int take_flight(const struct store_name *n)
 }
 
 /* all that can be known is known: queue commands may ask */
+static void look_whole(void)
+{
+  void (*tell)(void) = is_awake && is_replayed ? tell_whole : NULL;
+
+  if (!tell)
+    return;
+  loop_timer_stop(&whole_timer);
+  tell_whole = NULL;
+  tell();
+}
+
 static void on_whole_timer(struct loop_timer *t)
 {
-  loop_timer_stop(t);
-  if (tell_whole)
-    tell_whole();
-  tell_whole = NULL;
+  (void)t;
+  is_replayed = 1; /* as much as there is */
+  look_whole();
 }
 
 /* what the intake had no way to tell. It uses no part of the journal again before we have read
@@ -165,10 +139,33 @@ static void replay(struct loop_timer *t)
     loop_timer_in(t, REPLAY_AGAIN_MS);
     return;
   }
-  on_whole_timer(&whole_timer);
+  is_replayed = 1;
+  look_whole();
   wire_start(&o, WIRE_RESCANNED);
-  if (chan_send(&intake, &o, -1) != 0 && chan_is_open(&intake))
-    loop_timer_in(t, SCAN_AGAIN_MS);
+  for (; replays_owed > 0; replays_owed--)
+    if (chan_send(&intake, &o, -1) != 0 && chan_is_open(&intake)) {
+      loop_timer_in(t, SOON_MS);
+      return;
+    }
+}
+
+/* all names are read: what the journal says of those messages comes first, then what it alone has */
+static void on_names_read(void)
+{
+  static int is_again;
+
+  retry_bounds(program_table(), &bounds);
+  if (!is_again)
+    flight_replay(queue_fd, is_twin, clear_leftover);
+  is_again = 1;
+  if (replays_owed > 0)
+    replay(&replay_timer);
+}
+
+static void on_names_awake(void)
+{
+  is_awake = 1;
+  look_whole();
 }
 
 /* "ID" or "ID SEGMENT OFFSET LENGTH" */
@@ -204,7 +201,7 @@ static int take_committed(const char *line, size_t len)
   }
   clock_look();
   h = waiting_add(&n);
-  if (h != WAITING_NONE && !waiting_at(h)->is_active)
+  if (h != WAITING_NONE && !waiting_at(h)->is_active && !waiting_at(h)->is_asleep)
     waiting_at(h)->born = (uint32_t)clock_steady();
   else if (h == WAITING_NONE)
     log_failed("queue", n.id, "out of memory; the message waits for the next start");
@@ -245,7 +242,7 @@ static void file_some(void)
       continue;
     if (work_file(h) != 0) {
       log_failed("queue", n.id, strerror(errno));
-      loop_timer_in(&refile_timer, SCAN_AGAIN_MS);
+      loop_timer_in(&refile_timer, SOON_MS);
       return;
     }
     has_filed = 1;
@@ -254,8 +251,10 @@ static void file_some(void)
 
 int news_turn(void)
 {
+  int is_more = names_turn();
+
   file_some();
-  return to_file && refile_timer.place == 0;
+  return is_more || (to_file && refile_timer.place == 0);
 }
 
 /* ---- the channel */
@@ -279,8 +278,8 @@ static int on_news(struct chan *c, struct wire_msg *m, const char **why)
     *why = "SETTLED what was not said";
     return wire_get_num(m, 0, INT64_MAX, &number) == 0 ? endings_settled(number) : -1;
   default: /* WIRE_RESCAN */
-    rescan_new();
-    replay(&replay_timer);
+    replays_owed++;
+    names_read(1U << STORE_NEW);
     return 0;
   }
 }
@@ -304,6 +303,7 @@ int news_channel(int fd)
 
   chan_close(&intake);
   loop_timer_stop(&replay_timer);
+  replays_owed = 0;
   endings_begin_again();
   return chan_open(&intake, fd, LINK_NEWS, WIRE_HIGH, &ops);
 }
@@ -320,14 +320,15 @@ static void on_refile_timer(struct loop_timer *t)
 
 void news_open(int fd, void (*whole)(void))
 {
+  static const struct names_keeper keeper = {on_names_read, wake, on_names_awake};
+
   queue_fd = fd;
   tell_whole = whole;
   whole_timer.fire = on_whole_timer;
   loop_timer_in(&whole_timer, WHOLE_PATIENCE_MS);
-  scan_timer.fire = on_scan_timer;
   replay_timer.fire = replay;
   refile_timer.fire = on_refile_timer;
   endings_open(fd, &intake);
-  scan();
-  flight_replay(fd, is_twin, clear_leftover); /* what is no file the intake will tell */
+  names_open(fd, &keeper);
+  names_read(NAMES_ALL);
 }

@@ -20,7 +20,7 @@
 
 /* ---- small text */
 
-void inspect_say(const struct inspect_view *v, int error, const char *format, ...)
+int inspect_say(const struct inspect_view *v, int error, const char *format, ...)
 {
   char *line;
   va_list args;
@@ -30,9 +30,10 @@ void inspect_say(const struct inspect_view *v, int error, const char *format, ..
   n = vasprintf(&line, format, args);
   va_end(args);
   if (n < 0)
-    return;
-  v->print(v->arg, line, (size_t)n, error);
+    return 0;
+  n = v->print(v->arg, line, (size_t)n, error);
   free(line);
+  return n;
 }
 
 /* s escaped, in one of a few static buffers */

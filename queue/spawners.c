@@ -161,25 +161,37 @@ static long recipient(const struct job *j, const struct wire_msg *m, size_t i)
   return -1;
 }
 
-static int on_result(struct job *j, const struct wire_msg *m, const char **why)
+/* how it came about, in field i, if there is one */
+static int read_how(const struct wire_msg *m, size_t i, struct result *r)
+{
+  r->how = NOTIFY_NOTHING;
+  r->host = HOST_ANSWERED;
+  r->is_uncharged = m->n > i && wire_is(m, i, "uncharged");
+  if (m->n <= i)
+    return 0;
+  if (r->is_uncharged || wire_is(m, i, "unreached"))
+    r->host = HOST_UNREACHED;
+  else if (wire_is(m, i, "lost"))
+    r->host = HOST_LOST;
+  else
+    return notify_read(m->f[i].s, m->f[i].len, &r->how);
+  return 0;
+}
+
+/* RESULT's fields stand from i on, after the job */
+static int on_result(struct job *j, const struct wire_msg *m, size_t i, const char **why)
 {
   static stralloc status, reply; /* bound: 4 KiB, wire.def */
   struct result r;
-  long place = recipient(j, m, 1);
+  long place = recipient(j, m, i);
 
   *why = "RESULT is malformed";
-  if (place < 0 || j->told[place] || verdict_read(m->f[2].s, m->f[2].len, &r.verdict) != 0 ||
-      wire_get_num(m, 3, INT64_MAX, &r.until) != 0 || wire_get_text(m, 4, 20, &status) != 0 ||
-      wire_get_text(m, 5, 4096, &reply) != 0)
+  if (place < 0 || j->told[place] || verdict_read(m->f[i + 1].s, m->f[i + 1].len, &r.verdict) != 0 ||
+      wire_get_num(m, i + 2, INT64_MAX, &r.until) != 0 ||
+      wire_get_text(m, i + 3, 20, &status) != 0 || wire_get_text(m, i + 4, 4096, &reply) != 0)
     return -1;
-  r.is_uncharged = m->n > 6 && wire_is(m, 6, "uncharged");
-  r.how = NOTIFY_NOTHING;
-  if (m->n > 6 && !r.is_uncharged && notify_read(m->f[6].s, m->f[6].len, &r.how) != 0)
+  if (read_how(m, i + 5, &r) != 0)
     return -1;
-  r.host = m->n < 8 ? HOST_ANSWERED
-           : wire_is(m, 7, "unreached") ? HOST_UNREACHED
-           : wire_is(m, 7, "lost")      ? HOST_LOST
-                                        : HOST_ANSWERED;
   j->told[place] = 1;
   j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;
@@ -217,10 +229,10 @@ static int on_finished(struct job *j, const struct wire_msg *m, const char **why
 {
   static stralloc outcome;
 
-  if (m->n > 2 && on_dialogue(j, m, 2, why) != 0)
+  if ((m->n > 2 && on_dialogue(j, m, 2, why) != 0) || (m->n > 8 && on_result(j, m, 3, why) != 0))
     return -1;
   *why = "FINISHED is malformed";
-  if (wire_get_text(m, 1, 1000, &outcome) != 0)
+  if ((m->n > 3 && m->n < 9) || wire_get_text(m, 1, 1000, &outcome) != 0)
     return -1;
   land(j, strcmp(outcome.s, "reported") == 0 ? NULL : outcome.s, 1);
   return 0;
@@ -261,7 +273,7 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
     return -1;
   switch (m->type) {
   case WIRE_RESULT:
-    return on_result(j, m, why);
+    return on_result(j, m, 1, why);
   case WIRE_STEP:
   case WIRE_NOTED:
     return on_step(j, m, why);

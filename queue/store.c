@@ -22,7 +22,6 @@
 #include "common/log.h"
 #include "queue/store_flight.h"
 
-#define BUCKETS 64
 #define IDS_PER_BUCKET 256 /* then the next directory's turn */
 
 static const char *const state_dirs[STORE_STATES] = {"new", "cur", "hold", "new"};
@@ -75,7 +74,7 @@ void store_fresh_id(char id[STORE_ID_LEN + 1])
   us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
   last = us > last ? us : last + 1;
   if (count++ % IDS_PER_BUCKET == 0)
-    bucket = (bucket + 1) % BUCKETS;
+    bucket = (bucket + 1) % STORE_BUCKETS;
   put_digits(id, 7, last / 1000000);
   put_digits(id + 7, 4, last % 1000000);
   put_digits(id + 11, 2, some_chance());
@@ -184,7 +183,7 @@ int store_make(int queue_fd)
   for (size_t s = 0; s < STORE_DIRS; s++) {
     if (make_dir(queue_fd, state_dirs[s]) != 0)
       return -1;
-    for (unsigned int b = 0; b < BUCKETS; b++) {
+    for (unsigned int b = 0; b < STORE_BUCKETS; b++) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
       if (make_dir(queue_fd, path) != 0)
         return -1;
@@ -268,7 +267,7 @@ static void link_files(int queue_fd, struct store_commit *c, size_t n)
 
 void store_commit(int queue_fd, struct store_commit *c, size_t n)
 {
-  unsigned char flushed[BUCKETS] = {0};
+  unsigned char flushed[STORE_BUCKETS] = {0};
 
   flush_files(queue_fd, c, n);
   link_files(queue_fd, c, n);
@@ -297,7 +296,7 @@ int store_flush(int queue_fd, enum store_state s, uint64_t buckets)
   char path[STORE_NAME_MAX];
   int r = 0;
 
-  for (unsigned int b = 0; b < BUCKETS; b++)
+  for (unsigned int b = 0; b < STORE_BUCKETS; b++)
     if (buckets & (uint64_t)1 << b) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
       r |= store_flush_dir(queue_fd, path);
@@ -321,8 +320,8 @@ int store_put_aside(int queue_fd, const char *path, const char *why)
   return r;
 }
 
-static int scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
-                    int (*f)(void *arg, const struct store_name *n), void *arg)
+int store_scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
+                   int (*f)(void *arg, const struct store_name *n), void *arg)
 {
   char path[STORE_NAME_MAX];
   struct dirent *d;
@@ -362,8 +361,8 @@ int store_scan(int queue_fd, enum store_state s, int moves,
 
   if (s == STORE_FLIGHT)
     return flight_scan(queue_fd, f, arg);
-  for (unsigned int b = 0; b < BUCKETS; b++) {
-    int r = scan_dir(queue_fd, s, b, moves, f, arg);
+  for (unsigned int b = 0; b < STORE_BUCKETS; b++) {
+    int r = store_scan_dir(queue_fd, s, b, moves, f, arg);
     if (r > 0)
       return r;
     if (r < 0)
@@ -397,7 +396,7 @@ int store_find(int queue_fd, const char *id, struct store_name *n)
     return -1;
   bucket = bucket_of(id);
   for (int s = 0; s < STORE_DIRS; s++)
-    if (scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
+    if (store_scan_dir(queue_fd, (enum store_state)s, bucket, 0, match, &w) == 1)
       return 0;
   return flight_find(queue_fd, id, n);
 }

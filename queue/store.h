@@ -27,6 +27,7 @@
 /* STORE_FLIGHT: in the journal only; shown as new */
 enum store_state { STORE_NEW, STORE_CUR, STORE_HOLD, STORE_FLIGHT, STORE_STATES };
 #define STORE_DIRS STORE_FLIGHT /* states that are directories */
+#define STORE_BUCKETS 64        /* directories of each */
 
 struct store_name {
   char id[STORE_ID_LEN + 1];
@@ -84,6 +85,9 @@ struct envelope;
  * than 0 and returns that. One that is in the journal and a file too is the file's. */
 int store_scan(int queue_fd, enum store_state s, int moves,
                int (*f)(void *arg, const struct store_name *n), void *arg);
+/* the same for one directory of a state, 0 <= bucket < STORE_BUCKETS */
+int store_scan_dir(int queue_fd, enum store_state s, unsigned int bucket, int moves,
+                   int (*f)(void *arg, const struct store_name *n), void *arg);
 /* finds a message by id in any state: 0; -1 with errno ENOENT */
 int store_find(int queue_fd, const char *id, struct store_name *n);
 /* opens a message: a descriptor, or -1 with errno. O_RDWR only for what is a file (EROFS): see

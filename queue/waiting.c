@@ -155,6 +155,7 @@ void waiting_take(uint32_t handle)
 void waiting_until(uint32_t handle, uint32_t due)
 {
   waiting_take(handle);
+  slot[handle].is_asleep = 0;
   slot[handle].due = due;
   sift(heap_len++, handle);
 }
@@ -164,7 +165,7 @@ uint32_t waiting_first(void)
   return heap_len ? heap[0] : WAITING_NONE;
 }
 
-uint32_t waiting_add(const struct store_name *n)
+uint32_t waiting_add_asleep(const struct store_name *n)
 {
   uint32_t h = waiting_find(n->id), *b;
 
@@ -188,9 +189,28 @@ uint32_t waiting_add(const struct store_name *n)
   slot[h].chain = *b;
   *b = h;
   count++;
-  waiting_until(h, n->state == STORE_HOLD || n->next == WAITING_NEVER
-                     ? WAITING_NEVER
-                     : (uint32_t)clock_to_steady(n->next));
+  slot[h].is_asleep = 1;
+  return h;
+}
+
+void waiting_wake(uint32_t handle)
+{
+  const struct waiting *w = &slot[handle];
+
+  waiting_until(handle, w->state == STORE_HOLD || w->next == WAITING_NEVER
+                          ? WAITING_NEVER
+                          : (uint32_t)clock_to_steady(w->next));
+}
+
+uint32_t waiting_add(const struct store_name *n)
+{
+  uint32_t h = waiting_find(n->id);
+
+  if (h != WAITING_NONE)
+    return h;
+  h = waiting_add_asleep(n);
+  if (h != WAITING_NONE)
+    waiting_wake(h);
   return h;
 }
 

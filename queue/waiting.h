@@ -35,6 +35,7 @@ struct waiting {
   uint8_t is_owed : 1;       /* due for what its sender is owed, not for an attempt */
   uint8_t is_warned : 1;     /* its sender was told of the delay since we started */
   uint8_t is_backlog : 1;    /* its destination was down: it goes with those that were tried */
+  uint8_t is_asleep : 1;     /* found on disk, and not yet in the schedule (names.h) */
 };
 
 /* handles stay valid until waiting_drop(); pointers only until the next waiting_add() */
@@ -43,6 +44,10 @@ uint32_t waiting_find(const char *id);
 /* adds a message, due at n->next (by the wall clock as it goes now), one on hold never. A known
  * id gives its handle and changes nothing. WAITING_NONE when memory is out. */
 uint32_t waiting_add(const struct store_name *n);
+/* the same, but asleep: outside the schedule until waiting_until() */
+uint32_t waiting_add_asleep(const struct store_name *n);
+/* it is due as its name says */
+void waiting_wake(uint32_t handle);
 /* forgets it, out of its line too */
 void waiting_drop(uint32_t handle);
 /* (re)schedules; due is steady */

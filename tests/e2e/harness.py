@@ -357,6 +357,20 @@ class Instance:
                 found[name[8:]] = int(entry)
         return found
 
+    def of_deliver(self, name):
+        """The processes of heloise-deliver that are alive and have this name: stem, attempt."""
+        spawner, found = self.pids()["deliver"], []
+        for entry in os.listdir("/proc"):
+            try:
+                with open("/proc/%s/stat" % entry) as f:
+                    called, _, rest = f.read().partition("(")[2].rpartition(")")
+            except OSError:
+                continue
+            state, parent = rest.split()[:2]
+            if called == name and int(parent) == spawner and state != "Z":
+                found.append(int(entry))
+        return found
+
     # -- the log
 
     def log_text(self):

@@ -47,10 +47,8 @@ def attempt_killed():
     i.start()
     number = i.send("", "slow@busy.example")
     wait_for("the attempt hangs", lambda: any("RCPT" in c for c in slow.commands))
-    spawner = i.pids()["deliver"]
-    with open("/proc/%d/task/%d/children" % (spawner, spawner)) as f:
-        (attempt,) = f.read().split()
-    os.kill(int(attempt), signal.SIGKILL)
+    (attempt,) = i.of_deliver("attempt")
+    os.kill(attempt, signal.SIGKILL)
     i.wait_event("attempt_died", id=number)
     i.wait_event("attempt", id=number, count=2)
     check(i.pids().get("deliver"), "the spawner is gone")

@@ -11,8 +11,9 @@ from sink import Sink
 def old_server():
     """A peer that hangs up at EHLO, as in Q197142."""
     sink = Sink([("EHLO", "close")])
-    i = Instance(tables={"access": ["client:127.0.0.0/8 relay"], "routes": ["old.example " + sink.route],
-                         "retry": ["* every 1h life 1d"]})
+    i = Instance(settings={"session-reuse-idle": "0"}, tables={
+        "access": ["client:127.0.0.0/8 relay"], "routes": ["old.example " + sink.route],
+        "retry": ["* every 1h life 1d"]})
     return i.start(), sink
 
 

@@ -16,7 +16,8 @@ def world():
         port = free_port(new_address())
         i = Instance(is_shared=True,
                      settings={"dns-servers": dns.setting, "dnssec": "no", "smtp-port": port,
-                               "timeout-connect": "2s", "timeout-dns": "3s", "postmaster": "pm"},
+                               "timeout-connect": "2s", "timeout-dns": "3s", "postmaster": "pm",
+                               "session-reuse-idle": "0"},
                      tables={"access": ["client:127.0.0.0/8 relay"], "retry": ["* every 1h life 1d"],
                              "mailboxes": ["alice alice/", "pm pm/"]})
         i.start()

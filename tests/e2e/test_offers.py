@@ -8,8 +8,9 @@ from sink import Sink
 
 def with_sink(rules=(), **how):
     sink = Sink(rules, **how)
-    i = Instance(tables={"access": ["client:127.0.0.0/8 relay"], "routes": ["peer.example " + sink.route],
-                         "retry": ["* every 1h life 1d"]})
+    i = Instance(settings={"session-reuse-idle": "0"}, tables={
+        "access": ["client:127.0.0.0/8 relay"], "routes": ["peer.example " + sink.route],
+        "retry": ["* every 1h life 1d"]})
     return i.start(), sink
 
 

@@ -29,7 +29,7 @@ def kept(i):
 
 @test("the dialogue of a message that was delivered at once is there after it has left the queue")
 def delivered():
-    i, sink = with_sink()
+    i, sink = with_sink(settings={"session-reuse-idle": "0"})
     number = i.send("alice@heloise.example", "bob@peer.example", letter("hello"))
     i.wait_event("finished", id=number)
     wait_for("its transcript", lambda: kept(i))

@@ -47,9 +47,9 @@ STEPS = {"send": (0, None), "raw": (0, True), "drip": (1, True), "delay": (1, Fa
          "on": (0, True), "serve": (0, False), "flood": (1, True), "take": (1, False),
          "stall": (0, False), "data-at-once": (0, False),
          "starttls": (0, None), "swallow": (0, False), "farewell": (0, False)}
-HEADERS = {"title", "ladder", "via", "sender", "retry", "host", "recipients", "peers", "settings"}
+HEADERS = {"title", "ladder", "via", "sender", "retry", "host", "recipients", "peers", "keeps"}
 EXPECTED = {"outcome", "sessions", "seen", "unseen", "reply", "memory", "body", "bounce", "within",
-            "step", "evidence", "age"}
+            "step", "evidence", "age", "all", "pause"}
 
 
 class Message:
@@ -65,6 +65,7 @@ class Scenario:
         self.path = path
         self.name = re.sub(r"\.peer$", "", path.rpartition("/")[2])
         self.title, self.rows, self.retry, self.peers = "", [], "every 1h life 1d", None
+        self.keeps = "no"
         self.via, self.senders, self.recipients = ["route"], ["user"], ["someone"]
         self.hosts, self.scripts, self.messages = {"a": (10, "up")}, {}, []
         script = None

@@ -140,6 +140,7 @@ class Run:
         return None, []
 
     def play_message(self, instance, lock, message):
+        """Sends it, and holds what came of it against what is expected."""
         sent = content(message.kind)
         for word, rest in message.expected:
             if word == "age":
@@ -172,14 +173,19 @@ class Run:
                 check(took < float(rest), "it took %.1f s" % took)
             elif word == "reply":
                 check(rest.lower() in last[1]["reply"].lower(), "the reply says", last[1]["reply"])
+            elif word == "all":
+                self.check_sessions(self.peer.sessions, rest)
+            elif word == "pause":
+                time.sleep(float(rest))
             elif word == "memory":
                 self.check_memory(instance, rest)
             elif word == "evidence":
                 facts = json.dumps(self.memory(instance))
                 check(json.dumps(rest)[1:-1] in facts, "no evidence", rest, "in", facts)
             elif word == "body":
-                wait_for("a message", lambda: any(s.messages for s in sessions), 5)
-                self.check_body(rest, sent, [m for s in sessions for m in s.messages][-1])
+                where = sessions or self.peer.sessions
+                wait_for("a message", lambda: any(s.messages for s in where), 5)
+                self.check_body(rest, sent, [m for s in where for m in s.messages][-1])
             elif word == "bounce":
                 bounce = rest
             elif word == "age":
@@ -286,6 +292,22 @@ def load(words):
     return runs
 
 
+def set_up(runs, keeps, dns, port, own):
+    """The instance for these runs: one that keeps connections, or one that does not."""
+    tables = {"routes": [], "retry": [], "mailboxes": [], "peers": [],
+              "access": ["client:127.0.0.0/8 relay"]}
+    for run in runs:
+        run.prepare(tables, dns, port, own)
+    clocks = {"timeout-" + n: "%ds" % CLOCK for n in
+              ("connect", "greeting", "helo", "mail", "rcpt", "data", "data-end", "block",
+               "starttls", "tls")}
+    return Instance(settings=dict(clocks, **{
+        "timeout-quit": "1s", "smtp-port": port, "dnssec": "no", "timeout-slow": "2s",
+        "dns-servers": dns.setting, "timeout-dns": "5s",
+        "session-reuse-idle": "10s" if keeps else "0"}),
+        tables=tables, is_shared=True, address=own[0], port=own[1]).start()
+
+
 def main():
     try:
         runs = load(sys.argv[2:])
@@ -294,24 +316,17 @@ def main():
     print("1..%d" % len(runs))
     sys.stdout.flush()
     dns = NameServer(new_address())
-    tables = {"routes": [], "retry": [], "mailboxes": [], "peers": [],
-              "access": ["client:127.0.0.0/8 relay"]}
     port = free_port(new_address())
-    own = new_address()
-    own = own, free_port(own)
-    for run in runs:
-        run.prepare(tables, dns, port, own)
-    clocks = {"timeout-" + n: "%ds" % CLOCK for n in
-              ("connect", "greeting", "helo", "mail", "rcpt", "data", "data-end", "block",
-               "starttls", "tls")}
-    instance = Instance(settings=dict(clocks, **{"timeout-quit": "1s", "smtp-port": port, "dnssec": "no", "timeout-slow": "2s",
-                                                 "dns-servers": dns.setting, "timeout-dns": "5s"}),
-                        tables=tables, is_shared=True, address=own[0], port=own[1])
-    instance.start()
-    lock = threading.Lock()
+    instances = {}
+    for keeps in ("no", "yes"):
+        chosen = [run for run in runs if run.scenario.keeps == keeps]
+        if chosen:
+            own = new_address()
+            own = own, free_port(own)
+            instances[keeps] = set_up(chosen, keeps == "yes", dns, port, own), threading.Lock()
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        played = pool.map(lambda run: run.play(instance, lock), runs)
+        played = pool.map(lambda run: run.play(*instances[run.scenario.keeps]), runs)
         for number, (run, (error, told)) in enumerate(zip(runs, played), 1):
             tap_result(number, run.name, error, said=told)
             bad += error is not None

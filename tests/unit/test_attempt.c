@@ -359,6 +359,7 @@ static void cut_message(int signal)
 static pid_t fork_attempt(const struct scenario *c, int report, uint16_t port)
 {
   char hop[64];
+  static struct session none = {.conn = {.fd = -1}};
   struct attempt_own own = {0};
   struct attempt_given g = {.id = "test1", .nexthop = hop, .tries = c->tries, .ask = -1,
                             .report = report, .own = &own,
@@ -379,7 +380,7 @@ static pid_t fork_attempt(const struct scenario *c, int report, uint16_t port)
     }
     if (c->fault == NO_DESCRIPTORS)
       use_up_descriptors();
-    _exit(attempt_run(&g));
+    _exit(attempt_run(&g, &none));
   }
   return pid;
 }
@@ -404,10 +405,12 @@ static void read_report(int sock, char *said, char *learned, size_t room)
 
   said[0] = learned[0] = 0;
   while (chan_recv_blocking(sock, LINK_REPORT, WIRE_HIGH, 20000, &m) == 1) {
-    if (m.type == WIRE_SAID) {
-      snprintf(word, sizeof word, "%.*s %.*s", (int)m.f[1].len, m.f[1].s, (int)m.f[3].len, m.f[3].s);
+    size_t at = m.type == WIRE_ENDED ? 1 : 0; /* a result may come with it */
+    if (m.type == WIRE_SAID || (m.type == WIRE_ENDED && m.n > 1)) {
+      snprintf(word, sizeof word, "%.*s %.*s", (int)m.f[at + 1].len, m.f[at + 1].s,
+               (int)m.f[at + 3].len, m.f[at + 3].s);
       add_word(said, room, word, ",");
-      wire_get_num(&m, 2, UINT64_MAX, &until);
+      wire_get_num(&m, at + 2, UINT64_MAX, &until);
     } else if (m.type == WIRE_LEARNED) {
       snprintf(word, sizeof word, "%.*s ", (int)m.f[2].len, m.f[2].s);
       add_word(learned, room, word, "");

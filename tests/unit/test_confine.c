@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "common/confine.h"
+#include "deliver/heir.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_SECCOMP 0
@@ -69,6 +70,16 @@ static int do_exec(void)
 
   execve("/bin/true", argv, NULL);
   return -1;
+}
+
+/* a child of our parent's, which therefore cannot be waited for here */
+static int do_heir(void)
+{
+  int pidfd = -1, process = heir_make(&pidfd);
+
+  if (process == 0)
+    _exit(0);
+  return process > 0 && pidfd >= 0 && waitpid(process, NULL, 0) < 0 && errno == ECHILD ? 0 : -1;
 }
 
 static int do_inet(void)
@@ -141,12 +152,13 @@ static const struct {
   {"intake", do_inet, 0, 1},   {"intake", do_fork, 0, 1},   {"queue", do_fork, 1, 0},
   {"queue", do_exec, 1, 0},    {"queue", do_inet, 0, 1},    {"bounce", do_open, 0, 0},
   {"bounce", do_exec, 0, 0},   {"deliver", do_fork, 1, 0},  {"deliver", do_inet, 1, 0},
-  {"deliver", do_unix, 0, 1},  {"deliver", do_exec, 0, 0},  {"deliver", do_open, 0, 0},
+  {"deliver", do_unix, 0, 1},  {"deliver", do_exec, 1, 0},  {"deliver", do_open, 0, 0},
   {"local", do_fork, 1, 0},    {"local", do_open, 1, 0},    {"local", do_exec, 0, 1},
   {"resolve", do_inet6, 1, 0}, {"resolve", do_unix, 0, 1},  {"resolve", do_fork, 0, 1},
   {"resolve", do_thread, 1, 0}, {"attempt", do_inet, 1, 0}, {"attempt", do_inet6, 1, 0},
   {"attempt", do_unix, 0, 1},  {"attempt", do_packet, 0, 1}, {"attempt", do_open, 0, 0},
   {"attempt", do_fork, 0, 1},  {"attempt", do_listen, 0, 1}, {"attempt", do_kill, 0, 1},
+  {"attempt", do_exec, 0, 0},  {"attempt", do_thread, 0, 1}, {"attempt", do_heir, 1, 0},
   {"attempt", do_fchmod, 0, 1}, {"smtpd", do_fchmod, 0, 1},  {"intake", do_fchmod, 1, 0},
 };
 
@@ -154,13 +166,11 @@ static int confine(const char *program)
 {
   int bin = open("/bin", O_RDONLY | O_DIRECTORY);
 
-  if (strcmp(program, "queue") == 0) /* starts heloise-bounce from a directory it was given */
+  if (strcmp(program, "queue") == 0 || strcmp(program, "deliver") == 0) /* start others from there */
     return confine_program(program, &bin, 1);
   if (strcmp(program, "attempt") != 0)
     return confine_program(program, NULL, 0);
-  return confine_program("deliver", NULL, 0) == 0 && confine_attempt_prepare() == 0
-           ? confine_attempt()
-           : -1;
+  return confine_program("deliver", NULL, 0) == 0 ? confine_attempt() : -1;
 }
 
 static void become_nobody(void)

@@ -35,6 +35,9 @@ static void test_values(void **state)
     {"no-such", 0, 0, 0, 0, 0},
     {"tls=must", 0, 0, 0, 0, 0},
     {"tls=", 0, 0, 0, 0, 0},
+    {"no-reuse", 1, 0, 0, 0, 0},
+    {"no-dsn no-reuse", 1, 0, 0, VERB_DSN, 0},
+    {"no-reuses", 0, 0, 0, 0, 0},
     {"tls=none", 1, 0, 0, 0, PEER_TLS_NONE},
     {"no-dsn tls=may", 1, 0, 0, VERB_DSN, PEER_TLS_MAY},
     {"ehlo tls=encrypt", 1, 0, 1, 0, PEER_TLS_ENCRYPT},
@@ -60,6 +63,7 @@ static void test_values(void **state)
     assert_int_equal(w.says_helo, c[i].helo);
     assert_int_equal(w.says_ehlo, c[i].ehlo);
     assert_int_equal(w.tls, c[i].tls);
+    assert_int_equal(w.no_reuse, strstr(c[i].value, "no-reuse") != NULL);
     assert_int_equal(w.off & VERB_8BITMIME, c[i].off & VERB_8BITMIME);
     if (c[i].value[0] < '0' || c[i].value[0] > '9')
       assert_int_equal(w.off, c[i].off);
@@ -183,7 +187,7 @@ static void test_find(void **state)
 static void test_no_table(void **state)
 {
   struct ip ip = {.family = 4};
-  struct peerwords w = {.says_helo = 1, .says_ehlo = 1, .off = 1, .tls = PEER_TLS_MAY};
+  struct peerwords w = {.says_helo = 1, .says_ehlo = 1, .off = 1, .no_reuse = 1, .tls = PEER_TLS_MAY};
 
   (void)state;
   peerwords_find(NULL, &ip, 25, "mx.example", &w);
