@@ -24,9 +24,12 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "queue/act.h"
+#include "queue/clock.h"
 #include "queue/flush.h"
 #include "queue/import.h"
 #include "queue/inspect.h"
+#include "queue/line.h"
+#include "queue/recovery.h"
 #include "queue/spawners.h"
 #include "queue/survey.h"
 #include "queue/waiting.h"
@@ -98,6 +101,17 @@ static void hang_up(struct caller *c)
 
 /* ---- what looks: in a child */
 
+static void look_at(uint32_t h, struct inspect_message *m)
+{
+  const struct waiting *w = waiting_at(h);
+
+  waiting_name(h, &m->name);
+  m->is_active = w->is_active;
+  m->due = w->due == WAITING_NEVER ? w->due : (uint32_t)clock_to_wall(w->due);
+  if (w->line == LINE_DUE || w->line == LINE_NEW)
+    m->due = w->next; /* it came, and the message waits for its destination */
+}
+
 static int each(int (*f)(void *arg, const struct inspect_message *m), void *arg)
 {
   for (uint32_t h = 0; h < waiting_slots(); h++) {
@@ -106,9 +120,7 @@ static int each(int (*f)(void *arg, const struct inspect_message *m), void *arg)
     int r;
     if (!w->is_used)
       continue;
-    waiting_name(h, &m.name);
-    m.is_active = w->place == 0;
-    m.due = w->due;
+    look_at(h, &m);
     r = f(arg, &m);
     if (r != 0)
       return r;
@@ -122,9 +134,7 @@ static int find(const char *id, struct inspect_message *m)
 
   if (h == WAITING_NONE)
     return -1;
-  waiting_name(h, &m->name);
-  m->is_active = waiting_at(h)->place == 0;
-  m->due = waiting_at(h)->due;
+  look_at(h, m);
   return 0;
 }
 
@@ -209,6 +219,7 @@ static struct inspect_view view_of(const struct caller *c, struct printer *p)
                                .only = c->is_guest ? (long)c->uid : INSPECT_ALL,
                                .each = each,
                                .find = find,
+                               .explain = recovery_explain,
                                .print = print,
                                .count = count,
                                .progress = tell_progress,
@@ -384,14 +395,15 @@ struct target {
   const char *text;
 };
 
-/* its file was moved: it is due then, and has to be looked at anew */
+/* its file was moved: it is due then (wall clock), and has to be looked at anew */
 static enum acted settle_at(struct target *t, enum acted r, uint32_t due)
 {
   if (r != ACTED_DONE)
     return r;
+  line_leave(t->handle);
   waiting_moved(t->handle, &t->name);
   waiting_at(t->handle)->is_unverified = 1;
-  waiting_until(t->handle, due);
+  waiting_until(t->handle, due == WAITING_NEVER ? due : (uint32_t)clock_to_steady(due));
   flush_soon(&t->name);
   return r;
 }
@@ -410,9 +422,10 @@ static enum acted hurry(struct target *t)
   if (t->name.state == STORE_HOLD &&
       store_move(queue_fd, &t->name, STORE_CUR, now(), t->name.hop) != 0)
     return ACTED_FAILED;
+  line_leave(t->handle);
   waiting_moved(t->handle, &t->name);
   waiting_at(t->handle)->is_hurried = 1;
-  waiting_until(t->handle, now());
+  waiting_until(t->handle, (uint32_t)clock_steady());
   return ACTED_DONE;
 }
 
@@ -467,11 +480,7 @@ static enum acted act_on(const struct caller *c, enum act a, const char *id, con
 
   if (t.handle == WAITING_NONE)
     return ACTED_UNKNOWN;
-  if (waiting_at(t.handle)->is_parked) {
-    spawners_unpark(t.handle);
-    waiting_until(t.handle, now());
-  }
-  t.work = waiting_at(t.handle)->place == 0 ? work_find(t.handle) : NULL;
+  t.work = waiting_at(t.handle)->is_active ? work_find(t.handle) : NULL;
   waiting_name(t.handle, &t.name);
   r = acts[a].run(&t);
   snprintf(by, sizeof by, "uid %u", (unsigned int)c->uid);
@@ -495,15 +504,13 @@ static enum acted put_aside(const char *path, const char *why)
     waiting_name(h, &known);
     if (n.state != known.state || n.next != known.next || n.hop != known.hop)
       h = WAITING_NONE; /* another file with this id */
-    else if (waiting_at(h)->place == 0 && !waiting_at(h)->is_parked)
+    else if (waiting_at(h)->is_active)
       return ACTED_LATER;
   }
   if (survey_aside(queue_fd, path, why) != 0)
     return errno == ENOENT ? ACTED_NOTHING : ACTED_FAILED;
   if (h == WAITING_NONE)
     return ACTED_DONE;
-  if (waiting_at(h)->is_parked)
-    spawners_unpark(h);
   waiting_drop(h);
   return ACTED_DONE;
 }
@@ -606,7 +613,7 @@ static void status(struct caller *c, int argc, const char *const *argv)
   for (uint32_t h = 0; h < waiting_slots(); h++) {
     const struct waiting *w = waiting_at(h);
     if (w->is_used)
-      n[w->place == 0 ? 1 : w->state == STORE_CUR ? 2 : w->state == STORE_HOLD ? 3 : 0]++;
+      n[w->is_active ? 1 : w->state == STORE_CUR ? 2 : w->state == STORE_HOLD ? 3 : 0]++;
   }
   snprintf(text, sizeof text, "new %lu\nactive %lu\ndeferred %lu\nhold %lu\n", n[0], n[1], n[2],
            n[3]);

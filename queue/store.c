@@ -35,9 +35,9 @@ const char *store_state_word(enum store_state s)
 
 uint32_t store_hop_hash(const char *nexthop, size_t len)
 {
-  uint32_t h = (uint32_t)XXH3_64bits(nexthop, len);
+  uint32_t h = (uint32_t)XXH3_64bits(nexthop, len) & ~(uint32_t)STORE_HELD;
 
-  return h ? h : 1;
+  return h ? h : 2;
 }
 
 /* ---- ids: 7 digits of seconds, 4 of microseconds, 2 of chance, 2 octal of directory */
