@@ -502,7 +502,7 @@ static enum acted put_aside(const char *path, const char *why)
     h = waiting_find(n.id);
   if (h != WAITING_NONE) {
     waiting_name(h, &known);
-    if (n.state != known.state || n.next != known.next || n.hop != known.hop)
+    if (!store_is_same(&n, &known))
       h = WAITING_NONE; /* another file with this id */
     else if (waiting_at(h)->is_active)
       return ACTED_LATER;

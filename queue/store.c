@@ -154,6 +154,12 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
            : -1;
 }
 
+int store_is_same(const struct store_name *a, const struct store_name *b)
+{
+  return strcmp(a->id, b->id) == 0 && a->state == b->state &&
+         (a->state == STORE_NEW || (a->next == b->next && a->hop == b->hop));
+}
+
 int store_parse(const char *path, struct store_name *n)
 {
   for (int s = 0; s < STORE_DIRS; s++) {

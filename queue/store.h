@@ -54,6 +54,8 @@ uint32_t store_hop_hash(const char *nexthop, size_t len);
 int store_is_id(const char *s, size_t len);
 /* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
 int store_parse(const char *path, struct store_name *n);
+/* whether both name the same file: in new/ a name is the id alone */
+int store_is_same(const struct store_name *a, const struct store_name *b);
 /* the same the other way; not for what is in the journal */
 void store_path(char out[STORE_NAME_MAX], const struct store_name *n);
 /* when a well-formed id was made (epoch) */
