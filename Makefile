@@ -31,7 +31,7 @@ COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings tabl
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
-                verify survey archive archive_out import act waiting destination transcript clearing)
+                verify survey archive archive_out import act waiting line clock destination transcript clearing)
 STORE_SRC    := $(patsubst %,queue/%.c,store store_flight flights journal journal_read journal_ring) $(MESSAGE_SRC)
 SEVENBIT_SRC := $(patsubst %,deliver/%.c,sevenbit sevenbody encodedword transfer mime window fold parameter)
 ATTEMPT_SRC  := $(patsubst %,deliver/%.c,attempt attempt_results attempt_hosts client client_judge client_greet client_keep transaction transaction_one body conn spoken reply ehlo ladder report peers peers_learn cardfile \
@@ -51,7 +51,8 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed flush endings spawners reports control) \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed schedule recovery concurrency rate flush endings \
+                               spawners reports control orders showers) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
 libexec_heloise-deliver_SRC := $(patsubst %,deliver/%.c,deliver spawn jobs stems relay peers peers_learn cardfile offers) $(MESSAGE_SRC)
@@ -96,11 +97,11 @@ setup-tests: setup
 	@CDB_DIR='$(CDB_DIR)' conf/setup tests
 
 check: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers benchers
+	@$(MAKE) --no-print-directory programs units fuzzers clocked benchers
 	@tests/run all $(BUILD)
 
 unit e2e peers crash: setup-tests
-	@$(MAKE) --no-print-directory programs units fuzzers benchers
+	@$(MAKE) --no-print-directory programs units fuzzers clocked benchers
 	@tests/run $@ $(BUILD)
 
 # another mail system: tests/peers/README
@@ -185,6 +186,14 @@ $(BINARIES): $(BUILD)/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/com
 	@echo 'LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
 
+# the same programs with a wall clock that a test can set
+CLOCKED := $(foreach b,$(BINARIES),$(BUILD)/clocked/$(b:$(BUILD)/%=%))
+clocked: $(CLOCKED)
+$(CLOCKED): $(BUILD)/clocked/%: $$(call objects,$$($$(subst /,_,$$*)_SRC)) $(BUILD)/obj/tests/e2e/clock_hook.o $(BUILD)/common.a
+	@mkdir -p $(@D)
+	@echo 'LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $($(subst /,_,$*)_LIBS) $(LIBS)
+
 $(LINKS): $(BUILD)/bin/sendmail
 	@ln -sf sendmail $@
 
@@ -194,6 +203,7 @@ WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
 WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
+WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
@@ -247,4 +257,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "common/units.h"
 #include "common/verbs.h"
 
 static int is_blank(char c)
@@ -38,6 +39,30 @@ static int parse_tls(const char *s, size_t len, enum peer_tls *tls)
   return -1;
 }
 
+static int parse_count(const char *s, size_t len, uint64_t max, uint32_t *out)
+{
+  uint64_t n;
+
+  if (units_number(s, len, &n) != 0 || n < 1 || n > max)
+    return -1;
+  *out = (uint32_t)n;
+  return 0;
+}
+
+/* "100/1m" */
+static int parse_rate(const char *s, size_t len, struct peerwords *w)
+{
+  const char *slash = memchr(s, '/', len);
+  size_t n = slash ? (size_t)(slash - s) : 0;
+
+  if (!slash || parse_count(s, n, PEERWORDS_RATE, &w->rate) != 0 || len - n - 1 < 2 ||
+      units_duration_ms(slash + 1, len - n - 1, &w->rate_ms) != 0)
+    return -1;
+  return w->rate_ms >= 1000 && w->rate_ms <= PEERWORDS_RATE_MS && !is_number(slash + 1, len - n - 1)
+           ? 0
+           : -1;
+}
+
 /* without EHLO there is no STARTTLS */
 static int is_contradiction(const struct peerwords *w)
 {
@@ -61,6 +86,10 @@ static int parse_word(const char *s, size_t len, struct peerwords *w)
     w->off |= 1U << n;
   else if (len > 4 && memcmp(s, "tls=", 4) == 0)
     return parse_tls(s + 4, len - 4, &w->tls);
+  else if (len > 5 && memcmp(s, "rate=", 5) == 0)
+    return parse_rate(s + 5, len - 5, w);
+  else if (len > 6 && memcmp(s, "conns=", 6) == 0)
+    return parse_count(s + 6, len - 6, PEERWORDS_CONNS, &w->conns);
   else
     return -1;
   return 0;
@@ -74,7 +103,8 @@ int peerwords_parse(const char *value, size_t len, struct peerwords *w, const ch
   if (is_number(value, len))
     return verbs_parse(value, len, &w->off, NULL, why);
   *why = "expected helo, ehlo, no-VERB (no-8bitmime, no-pipelining, no-starttls ...), no-reuse, "
-         "tls=none, tls=may, tls=encrypt, tls=verify or a decimal mask of verbs to use";
+         "tls=none, tls=may, tls=encrypt, tls=verify, conns=1 to conns=10000, rate=MESSAGES/TIME "
+         "(rate=100/1m; 1 to 10000 in 1s to 1d) or a decimal mask of verbs to use";
   while (at < len) {
     size_t end = at;
     while (end < len && !is_blank(value[end]))
@@ -110,5 +140,14 @@ void peerwords_find(const struct table *t, const struct ip *ip, uint16_t port, c
   const char *why;
 
   if (!find(t, ip, port, host ? host : "", &v) || peerwords_parse(v.s, v.len, w, &why) != 0)
+    memset(w, 0, sizeof *w);
+}
+
+void peerwords_find_name(const struct table *t, const char *name, struct peerwords *w)
+{
+  struct table_value v;
+  const char *why;
+
+  if (!table_domain(t, "peers", name, strlen(name), &v) || peerwords_parse(v.s, v.len, w, &why) != 0)
     memset(w, 0, sizeof *w);
 }

@@ -25,12 +25,22 @@ struct peerwords {
   uint32_t off;      /* verbs not used (enum verb_bit): `no-8bitmime`, `no-pipelining`, ... or a mask */
   int no_reuse;      /* `no-reuse`: a connection serves one message */
   enum peer_tls tls; /* `tls=none`, `may`, `encrypt`, `verify` */
+  /* these are the queue's: for a next hop, which has no address yet, by its name */
+  uint32_t conns;    /* `conns=5`: attempts at once; 0: not said */
+  uint32_t rate;     /* `rate=100/1m`: so many messages ... */
+  uint64_t rate_ms;  /* ... in so long; 0: not said */
 };
 
-/* 0, or -1 with *why: what was expected. Words later issues bring are errors today. */
+#define PEERWORDS_CONNS 10000
+#define PEERWORDS_RATE 10000
+#define PEERWORDS_RATE_MS 86400000
+
+/* 0, or -1 with *why: what was expected */
 int peerwords_parse(const char *value, size_t len, struct peerwords *w, const char **why);
 /* what the table says about this peer; all zero when nothing */
 void peerwords_find(const struct table *t, const struct ip *ip, uint16_t port, const char *host,
                     struct peerwords *w);
+/* the same for a host or domain without address: by its name, .suffix or * */
+void peerwords_find_name(const struct table *t, const char *name, struct peerwords *w);
 
 #endif

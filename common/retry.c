@@ -197,6 +197,55 @@ void retry_find(const struct table *t, const char *domain, size_t len, struct re
 
 /* ---- arithmetic */
 
+static uint64_t jittered(const struct retry *r, uint64_t gap)
+{
+  return gap >= EXACT_UNDER ? gap + gap * r->jitter / 100 : gap;
+}
+
+uint64_t retry_longest(const struct retry *r)
+{
+  uint64_t most = r->form == RETRY_EVERY ? r->every : r->cap;
+
+  if (r->form == RETRY_LIST)
+    most = 0;
+  for (size_t i = 0; r->form == RETRY_LIST && i < r->list_len; i++)
+    if (r->list[i] > most)
+      most = r->list[i];
+  most = jittered(r, most);
+  return r->form == RETRY_PARABOLA && most < FLOOR ? FLOOR : most;
+}
+
+static void widen(struct retry_bounds *b, const struct retry *r)
+{
+  uint64_t longest = retry_longest(r), life = r->life < r->bouncelife ? r->life : r->bouncelife;
+
+  if (longest > b->longest)
+    b->longest = longest;
+  if (r->warn && r->warn < life)
+    life = r->warn;
+  if (life < b->look)
+    b->look = life;
+}
+
+static int look_at_value(void *arg, const char *key, size_t keylen, const struct table_value *v)
+{
+  struct retry r;
+  const char *why;
+
+  (void)key;
+  (void)keylen;
+  if (retry_parse(v->s, v->len, &r, &why) == 0)
+    widen(arg, &r);
+  return 0;
+}
+
+void retry_bounds(const struct table *t, struct retry_bounds *b)
+{
+  *b = (struct retry_bounds){0, UINT64_MAX};
+  widen(b, &defaults);
+  table_each(t, "retry", look_at_value, b);
+}
+
 static uint64_t isqrt(uint64_t n)
 {
   uint64_t r = 0, bit = 1ULL << 62;

@@ -42,6 +42,14 @@ uint64_t retry_clock(void);
 /* when the next attempt is due: an epoch time > now; the last one falls exactly on the end
  * of the message's life; 0 when its life is over. */
 uint64_t retry_next(const struct retry *r, const struct retry_message *m, uint64_t now);
+/* the longest gap it can give, jitter included */
+uint64_t retry_longest(const struct retry *r);
+/* of all schedules in force: the longest gap, and the shortest time after which a message must be
+ * looked at: its life, that of a report, or until its sender is warned */
+struct retry_bounds {
+  uint64_t longest, look;
+};
+void retry_bounds(const struct table *t, struct retry_bounds *b);
 /* when life ends: birth + life (or bouncelife) */
 uint64_t retry_end(const struct retry *r, const struct retry_message *m);
 

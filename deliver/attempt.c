@@ -27,6 +27,16 @@ static void start_address(struct attempt *a)
     a->recipient[i].was_answered = 0;
 }
 
+/* what an address that failed says of the host: its greeting is the first thing that is about mail */
+static enum report_host host_of(const struct session *s)
+{
+  if (s->saw == SAW_LOCAL)
+    return REPORT_ANSWERED;
+  if (s->reached == RUNG_COUNT && !(s->is_taken_over && s->connections == 0))
+    return REPORT_UNREACHED;
+  return s->saw != SAW_REPLY || s->reply.code == 421 ? REPORT_LOST : REPORT_ANSWERED;
+}
+
 /* 1: no other address in this attempt */
 static int try_address(struct attempt *a, struct session *s, struct target *t, uint16_t *worst)
 {
@@ -46,7 +56,7 @@ static int try_address(struct attempt *a, struct session *s, struct target *t, u
     memcpy(t->text, s->mail_text, sizeof t->text);
     a->later++;
   } else if (s->end != DO_GO_ON)
-    attempt_record(a, s->final, s->status, &s->text);
+    attempt_record(a, s->final, s->status, &s->text, host_of(s));
   if (s->end == DO_DROP_WORSE)
     *worst = t->preference;
   return s->end == DO_STOP || s->end == DO_LOST;
@@ -149,7 +159,7 @@ static int go_on(struct attempt *a, struct session *s)
   a->tried.connections = s->connections;
   a->tried.is_in_clear = s->end == DO_CLEAR;
   if (s->end != DO_GO_ON)
-    attempt_record(a, s->final, s->status, &s->text);
+    attempt_record(a, s->final, s->status, &s->text, host_of(s));
   return s->end == DO_GO_ON || s->end == DO_STOP || s->end == DO_LOST;
 }
 
@@ -180,7 +190,7 @@ static void deliver(struct attempt *a, struct session *s)
   list = calloc(1, sizeof *list);
   t = calloc(room, sizeof *t);
   if (!list || !t)
-    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory");
+    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_ANSWERED);
   else if (attempt_hosts(a, list) == 0) {
     n = attempt_targets(a, list, t, room);
     mark_tried(a, t, n);
@@ -325,6 +335,8 @@ int attempt_run(const struct attempt_given *g, struct session *s)
   int code = 1;
 
   if (take_up(&a) == 0) {
+    if (g->created)
+      a.env.created = g->created;
     if (g->tries > 0)
       past_read(&a);
     if (settings.transcript_keep > 0)

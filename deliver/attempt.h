@@ -17,6 +17,7 @@
 #include "deliver/ladder.h"
 #include "deliver/offers.h"
 #include "deliver/peers.h"
+#include "deliver/report.h"
 #include "deliver/spoken.h"
 #include "queue/envelope.h"
 #include "resolve/ask.h"
@@ -39,6 +40,7 @@ struct attempt_given {
   const char *id;
   const char *nexthop, *ranges; /* as in WIRE_ATTEMPT */
   unsigned int tries;           /* earlier attempts */
+  uint64_t created;             /* when the message came, by the clock of today; 0: as its file says */
   int message, ask, report;     /* descriptors; ask may be -1 */
   const struct table *table;
   const struct peers *peers;
@@ -55,6 +57,7 @@ struct recipient {
   int has_dsn;         /* there, the peer was told which reports the sender wants */
   int was_answered;    /* at this address a reply was about it alone */
   unsigned int finals; /* 1 << enum ladder_final of each address that failed */
+  enum report_host host; /* whether its last failure was about it, or about a host */
   int was_moved;       /* the last attempt was moved to when a reply asked (statedelay.h) */
   char status[REPLY_STATUS];
   stralloc text; /* of its last failure; at most REPORT_TEXT bytes are used */

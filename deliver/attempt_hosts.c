@@ -84,7 +84,7 @@ static size_t resolve(struct attempt *a, const char *host, unsigned int preferen
 
   if (v != V_OK) {
     n = 0;
-    attempt_record(a, v == V_TEMP ? FINAL_DEFER : FINAL_BOUNCE, status, &why);
+    attempt_record(a, v == V_TEMP ? FINAL_DEFER : FINAL_BOUNCE, status, &why, REPORT_UNREACHED);
   }
   for (size_t i = 0; i < n; i++) {
     struct peers_card card;
@@ -109,7 +109,7 @@ static size_t drop_own(struct attempt *a, struct target *t, size_t n)
       for (keep = 0; t[keep].preference < t[i].preference; keep++)
         ;
   if (keep < n && stralloc_copys(&why, loop))
-    attempt_record(a, FINAL_LOOP, "5.4.6", &why);
+    attempt_record(a, FINAL_LOOP, "5.4.6", &why, REPORT_ANSWERED);
   free(why.s);
   return keep;
 }
@@ -143,7 +143,7 @@ int attempt_hosts(struct attempt *a, struct mx_list *list)
   }
   v = mx_find(a->given->ask, a->hop.host, (int)settings.timeout_dns, list, &status, &why);
   if (v != V_OK)
-    attempt_settle_rest(a, v, status, stralloc_0(&why) ? why.s : "");
+    attempt_settle_rest(a, v, status, stralloc_0(&why) ? why.s : "", REPORT_UNREACHED);
   free(why.s);
   return v == V_OK ? 0 : -1;
 }

@@ -29,7 +29,7 @@ struct report_result attempt_result(const struct attempt *a, const struct recipi
                                     uint64_t until)
 {
   return (struct report_result){r->number, v, until, r->status, r->text.s,
-                                v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn};
+                                v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn, r->host};
 }
 
 static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t until)
@@ -39,7 +39,7 @@ static void say(struct attempt *a, struct recipient *r, enum verdict v, uint64_t
   r->is_settled = 1;
   if (!stralloc_0(&r->text)) {
     said = (struct report_result){r->number, v, until, r->status, "",
-                                   v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn};
+                                   v == V_TEMP && a->is_uncharged, v == V_OK && !r->has_dsn, r->host};
     report_said(a->given->report, &said);
     return;
   }
@@ -107,13 +107,15 @@ void attempt_settle(struct attempt *a, struct recipient *r, enum verdict v, uint
     say(a, r, V_TEMP, until);
 }
 
-void attempt_settle_rest(struct attempt *a, enum verdict v, const char *status, const char *text)
+void attempt_settle_rest(struct attempt *a, enum verdict v, const char *status, const char *text,
+                         enum report_host host)
 {
   for (size_t i = 0; i < a->n; i++) {
     struct recipient *r = &a->recipient[i];
     if (r->is_settled)
       continue;
     snprintf(r->status, sizeof r->status, "%s", status);
+    r->host = host;
     if (!stralloc_copys(&r->text, text))
       r->text.len = 0;
     attempt_settle(a, r, v, 0);
@@ -151,13 +153,14 @@ void attempt_conclude(struct attempt *a)
 }
 
 void attempt_record(struct attempt *a, enum ladder_final final, const char *status,
-                    const stralloc *text)
+                    const stralloc *text, enum report_host host)
 {
   for (size_t i = 0; i < a->n; i++) {
     struct recipient *r = &a->recipient[i];
     if (r->is_settled || r->was_answered)
       continue;
     r->finals |= 1U << final;
+    r->host = host;
     snprintf(r->status, sizeof r->status, "%s", status);
     if (!stralloc_copy(&r->text, text))
       r->text.len = 0;

@@ -74,6 +74,7 @@ void client_resume(struct session *s, struct attempt *a)
   char what[CLIENT_EVENT];
 
   s->connections = 0;
+  s->reached = RUNG_COUNT; /* by this attempt: what was kept may be gone */
   s->is_taken_over = 1;
   s->begins_with = s->transactions + 1;
   client_connection(s, what);

@@ -181,6 +181,7 @@ static void hand_job(struct job *j)
   wire_str(&o, j->nexthop);
   wire_num(&o, j->tries);
   wire_bytes(&o, j->ranges.s, j->ranges.len);
+  wire_num(&o, j->created);
   set_state(j, JOB_RUNS);
   if (hand(j, &o, j->message) == 0)
     return;
@@ -468,6 +469,7 @@ static int take_job(struct job *j, const struct job_wanted *w)
 {
   j->number = w->number;
   j->tries = w->tries;
+  j->created = w->created;
   j->news = j->births = j->has_spoken = 0;
   snprintf(j->id, sizeof j->id, "%s", w->id);
   snprintf(j->nexthop, sizeof j->nexthop, "%s", w->nexthop);

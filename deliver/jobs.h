@@ -34,6 +34,7 @@ struct job {
   unsigned int news;   /* facts it has reported */
   uint64_t number;     /* the manager's */
   unsigned int tries;
+  uint64_t created;    /* as in ATTEMPT */
   int message;         /* until a process has it; or -1 */
   stralloc ranges;     /* bound: 16 KB */
   char id[ENVELOPE_ID_MAX + 1];
@@ -46,6 +47,7 @@ struct job_wanted {
   uint64_t number;
   const char *id, *nexthop, *ranges;
   unsigned int tries;
+  uint64_t created; /* as in ATTEMPT */
   int message; /* taken over */
 };
 

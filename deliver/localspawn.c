@@ -192,11 +192,14 @@ static void begin(struct localjob *j)
 static void take_job(struct localjob *j, const struct wire_msg *m)
 {
   const char *why = "";
+  uint64_t created;
 
   if (envelope_read(j->fd, &j->env, &why) != 0) {
     localjob_give_up(j, errno == EBADMSG ? why : strerror(errno));
     return;
   }
+  if (m->n > 5 && wire_get_num(m, 5, UINT64_MAX, &created) == 0)
+    j->env.created = created; /* by the clock of today */
   if (!wire_is(m, 2, "local") || j->rcpt >= j->env.nrcpt || localjob_rcpt(j)->status != RCPT_TODO) {
     localjob_give_up(j, "not a job for local delivery");
     return;

@@ -43,6 +43,16 @@ static void pass_on(const struct job *j, enum wire_type type, const struct wire_
   relay_tell(&o);
 }
 
+static int is_how(const struct wire_msg *m, size_t i, enum verdict v)
+{
+  if (m->f[i].len == 0)
+    return 1;
+  if (v == V_OK)
+    return wire_is(m, i, notify_word(NOTIFY_RELAYED));
+  return wire_is(m, i, "unreached") || wire_is(m, i, "lost") ||
+         (v == V_TEMP && wire_is(m, i, "uncharged"));
+}
+
 /* whether RESULT, without its job, stands in m from field i on */
 static int is_result(const struct wire_msg *m, size_t i)
 {
@@ -53,8 +63,7 @@ static int is_result(const struct wire_msg *m, size_t i)
          verdict_read(m->f[i + 1].s, m->f[i + 1].len, &v) == 0 &&
          wire_get_num(m, i + 2, UINT32_MAX * 16ULL, &until) == 0 && (v == V_TEMP) == (until != 0) &&
          m->f[i + 3].len > 0 && m->f[i + 3].len <= 15 &&
-         (m->f[i + 5].len == 0 ||
-          wire_is(m, i + 5, v == V_TEMP ? "uncharged" : notify_word(NOTIFY_RELAYED)));
+         is_how(m, i + 5, v);
 }
 
 int relay_is_last(const struct wire_msg *m, size_t from)

@@ -13,6 +13,17 @@ static void bounded(struct wire_out *o, const char *s, size_t max)
   wire_bytes(o, s, strnlen(s, max));
 }
 
+static const char *const host_words[] = {
+  [REPORT_ANSWERED] = "", [REPORT_LOST] = "lost", [REPORT_UNREACHED] = "unreached"};
+
+static const char *how_word(const struct report_result *r)
+{
+  if (r->is_uncharged)
+    return "uncharged";
+  return r->verdict == V_OK ? notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING)
+                            : host_words[r->host];
+}
+
 static void add_result(struct wire_out *o, const struct report_result *r)
 {
   wire_num(o, r->recipient);
@@ -20,8 +31,7 @@ static void add_result(struct wire_out *o, const struct report_result *r)
   wire_num(o, r->verdict == V_TEMP ? r->until : 0);
   bounded(o, r->status, 15);
   bounded(o, r->text, REPORT_TEXT);
-  wire_str(o, r->is_uncharged ? "uncharged"
-                              : notify_word(r->is_relayed ? NOTIFY_RELAYED : NOTIFY_NOTHING));
+  wire_str(o, how_word(r));
 }
 
 int report_said(int sock, const struct report_result *r)

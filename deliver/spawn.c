@@ -38,7 +38,8 @@ static int on_attempt(struct wire_msg *m)
   struct job_wanted w = {.message = m->fd};
   uint64_t tries;
 
-  if (wire_get_num(m, 0, UINT64_MAX, &w.number) != 0 ||
+  if ((m->n > 5 && wire_get_num(m, 5, UINT64_MAX, &w.created) != 0) ||
+      wire_get_num(m, 0, UINT64_MAX, &w.number) != 0 ||
       wire_get_text(m, 1, ENVELOPE_ID_MAX, &id) != 0 || wire_get_text(m, 2, 512, &hop) != 0 ||
       wire_get_num(m, 3, UINT32_MAX / 2, &tries) != 0 ||
       wire_get_text(m, 4, 16384, &ranges) != 0)

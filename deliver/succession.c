@@ -22,6 +22,7 @@
 struct job {
   stralloc id, nexthop, ranges; /* bounds: 31 bytes, 512, 16 KB */
   unsigned int tries;
+  uint64_t created;
   int message;
 };
 
@@ -47,10 +48,12 @@ static int read_job(const struct wire_msg *m, struct job *j)
 {
   uint64_t tries;
 
+  j->created = 0;
   if (wire_get_text(m, 0, ENVELOPE_ID_MAX, &j->id) != 0 ||
       wire_get_text(m, 1, 512, &j->nexthop) != 0 ||
       wire_get_num(m, 2, UINT32_MAX / 2, &tries) != 0 ||
-      wire_get_text(m, 3, 16384, &j->ranges) != 0)
+      wire_get_text(m, 3, 16384, &j->ranges) != 0 ||
+      (m->n > 4 && wire_get_num(m, 4, UINT64_MAX, &j->created) != 0))
     return -1;
   j->tries = (unsigned int)tries;
   j->message = m->fd;
@@ -102,6 +105,7 @@ static _Noreturn void live(void)
   given.nexthop = job.nexthop.s;
   given.ranges = job.ranges.s;
   given.tries = job.tries;
+  given.created = job.created;
   given.message = job.message;
   code = attempt_run(&given, &s);
   if (s.conn.fd >= 0) {

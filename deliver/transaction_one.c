@@ -114,6 +114,7 @@ const struct ladder_row *transaction_judge(struct transaction *t, enum ladder_ru
 
 static int keep_result(struct session *s, struct recipient *r)
 {
+  r->host = REPORT_ANSWERED;
   memcpy(r->status, s->status, sizeof r->status);
   return stralloc_copy(&r->text, &s->text);
 }

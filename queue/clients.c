@@ -112,15 +112,18 @@ static void tell_id(struct client *c, enum wire_type type, uint64_t m, const cha
   answer(c, &o);
 }
 
+static void send_news(void);
+
+/* the manager has been told when the client is */
 static void on_durable(void *owner, struct incoming *in)
 {
   struct open *o = owner;
 
-  if (o)
-    tell_id(o->client, WIRE_DONE, o->m, receive_id(in));
-  clients_news(in);
-  if (o)
-    forget(o);
+  send_news();
+  if (!o)
+    return;
+  tell_id(o->client, WIRE_DONE, o->m, receive_id(in));
+  forget(o);
 }
 
 static void on_refused(void *owner, struct incoming *in, enum verdict v, const char *reply)
@@ -132,8 +135,8 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(o); /* what its client sent before it heard of this is ignored */
 }
 
-static const struct receive_ops client_messages = {on_durable, on_refused, RECEIVE_REFUSES};
-static const struct receive_ops reports = {on_durable, on_refused, RECEIVE_TAKES};
+static const struct receive_ops client_messages = {clients_news, on_durable, on_refused, RECEIVE_REFUSES};
+static const struct receive_ops reports = {clients_news, on_durable, on_refused, RECEIVE_TAKES};
 
 /* ---- messages from clients */
 

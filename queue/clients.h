@@ -8,7 +8,7 @@ struct incoming;
 /* a CHANNEL from run: smtpd and local (INJECT, high side) or queue (NEWS, low side) */
 int clients_channel(const char *peer, int fd);
 
-/* tells the manager of a committed message, at the end of the turn; what it cannot hear now
+/* tells the manager of a committed message, with others of its group; what it cannot hear now
  * it finds by a scan */
 void clients_news(const struct incoming *in);
 /* at the end of each turn: what the manager is to know */

@@ -22,6 +22,7 @@
 #define NOTES_FLUSHED_MS 900
 
 static int queue_fd;
+static void (*tell_all)(const struct incoming *in);
 static void (*tell_ended)(struct incoming *in);
 static struct incoming *gathering, *gathering_last;
 static struct loop_handler wake_handler;
@@ -214,6 +215,8 @@ static void on_wake(struct loop_handler *h, int fd, int events)
     thread.busy = 0;
   pthread_mutex_unlock(&thread.lock);
   next_group(); /* first keep the disk busy, then tell the news */
+  for (const struct incoming *in = list; in; in = in->next)
+    tell_all(in);
   while (list) {
     struct incoming *in = list;
     list = in->next;
@@ -259,13 +262,15 @@ void commit_turn(void)
     loop_timer_in(&flush_timer, NOTES_FLUSHED_MS);
 }
 
-int commit_start(int fd, void (*ended)(struct incoming *in))
+int commit_start(int fd, void (*announce)(const struct incoming *in),
+                 void (*ended)(struct incoming *in))
 {
   pthread_attr_t attr;
   pthread_t id;
   int r;
 
   queue_fd = fd;
+  tell_all = announce;
   tell_ended = ended;
   if (ring_open(fd) != 0)
     log_failed("intake", "journal", strerror(errno)); /* each message is a file, then */

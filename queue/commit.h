@@ -9,9 +9,10 @@
 
 struct incoming;
 
-/* opens the journal and starts the thread; ended() gets each message back, in->error says how
- * it went. 0, or -1 with errno. */
-int commit_start(int queue_fd, void (*ended)(struct incoming *in));
+/* opens the journal and starts the thread. For each message of a group announce() is called, and
+ * then for each ended(), which gets it back; in->error says how it went. 0, or -1 with errno. */
+int commit_start(int queue_fd, void (*announce)(const struct incoming *in),
+                 void (*ended)(struct incoming *in));
 /* takes a complete message */
 void commit_add(struct incoming *in);
 /* at the end of each turn of the loop */

@@ -77,7 +77,7 @@ static void on_durable(void *owner, struct incoming *in)
 
   if (unlinkat(drop_fd, t->name, 0) != 0)
     log_failed("intake", t->name, strerror(errno));
-  clients_news(in);
+  (void)in;
   forget(t);
 }
 
@@ -91,7 +91,7 @@ static void on_refused(void *owner, struct incoming *in, enum verdict v, const c
   forget(t);
 }
 
-static const struct receive_ops ops = {on_durable, on_refused, RECEIVE_MARKS};
+static const struct receive_ops ops = {clients_news, on_durable, on_refused, RECEIVE_MARKS};
 
 /* ---- one file */
 

@@ -1,7 +1,9 @@
-/* due.c - recipients that are due become jobs
+/* due.c - recipients that are due become batches, and batches jobs
  *
- * Runs in the manager. Recipients are sorted by next hop; those with the same one share jobs
- * of at most attempt-recipients. Routes that say no or hold are dealt with at once. */
+ * Runs in the manager. Recipients are sorted by next hop; those with the same one make a
+ * batch, which gives jobs when it is its turn (schedule.c). Routes that say no or hold are
+ * dealt with at once. A list of 100,000 is looked at in slices, so that the manager's turn
+ * stays short, and makes its batches some at a time, so that its memory does. */
 #include "queue/due.h"
 
 #include <stdio.h>
@@ -13,17 +15,20 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "common/retry.h"
 #include "common/settings.h"
+#include "queue/clock.h"
 #include "queue/destination.h"
 #include "queue/history.h"
-#include "queue/spawners.h"
+#include "queue/recovery.h"
 #include "queue/waiting.h"
 
-/* a recipient that is due, with its next hop's hash: equal hops stand together when sorted */
-struct due {
-  uint64_t hop;
-  size_t rcpt;
-};
+#define SLICE 2000      /* recipients looked at in one turn */
+#define BATCHES_EACH 500 /* of one message at once */
+#define NOT_SCHEDULED (3600 + 60) /* seconds: what a reply, or a lost answer, may ask for (LADDER.md) */
+
+static struct work *routing, *routing_last;
+static const struct work *cached; /* next_hop() knows its last domain */
 
 static int by_hop(const void *a, const void *b)
 {
@@ -33,6 +38,8 @@ static int by_hop(const void *a, const void *b)
     return x->hop < y->hop ? -1 : 1;
   return x->rcpt < y->rcpt ? -1 : x->rcpt > y->rcpt;
 }
+
+/* ---- jobs */
 
 static struct job *new_job(struct work *w, const struct due *due, size_t n)
 {
@@ -54,22 +61,22 @@ static struct job *new_job(struct work *w, const struct due *due, size_t n)
   return j;
 }
 
-static int add_job(struct work *w, const stralloc *hop, const struct due *due, size_t n)
+struct job *due_job(struct work *w, struct batch *b, size_t limit)
 {
-  enum work_spawner s = strcmp(hop->s, "local") == 0 ? WORK_LOCAL : WORK_DELIVER;
-  struct job *j = new_job(w, due, n);
+  size_t n = b->n < limit ? b->n : limit;
+  struct job *j = new_job(w, w->due + b->from, n);
 
-  if (j && spawners_add(j, hop->s, hop->len, s) != 0) {
-    work_free_job(j);
-    j = NULL;
+  if (!j) {
+    w->is_short = 1;
+    return NULL;
   }
-  if (!j)
-    return -1;
   w->jobs++;
-  for (size_t i = 0; i < n; i++)
-    w->busy[due[i].rcpt] = 1;
-  return 0;
+  b->from += n;
+  b->n -= n;
+  return j;
 }
+
+/* ---- routes */
 
 /* a route that says no: "5.7.1 text", or a text without a code */
 static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
@@ -89,13 +96,13 @@ static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
     outcome[2] = text.s;
     outcome[4] = space + 1;
   }
-  r->status = RCPT_FAILED;
+  work_status(w, i, RCPT_FAILED);
   if (r->attempts < 65535)
     r->attempts++;
   log_bounced(w->name.id, r->address, "error", outcome[2], outcome[4]);
   work_mark(w, i);
   snprintf(number, sizeof number, "%zu", i);
-  if (history_line_make(&line, 'o', (uint64_t)time(NULL), r->attempts, outcome, 5) == 0)
+  if (history_line_make(&line, 'o', clock_wall(), r->attempts, outcome, 5) == 0)
     work_story(w, &line);
 }
 
@@ -108,15 +115,38 @@ void due_refuse(struct work *w, const char *text)
       refuse_by_route(w, i, &no);
 }
 
-/* finds the next hop of recipient i; routes that say no or hold are dealt with here.
- * 1: it is due at *hop; 0: it is not; -1 ENOMEM */
-static int route(struct work *w, size_t i, stralloc *text, uint64_t *hop)
+/* the next hop of recipient i; a list often has one domain, so that of the last is kept. 0, or -1
+ * (ENOMEM) */
+static int next_hop(const struct work *w, size_t i, struct nexthop *h, uint64_t *hop)
+{
+  static stralloc text;          /* bound: a next hop's text */
+  static struct nexthop last;
+  static const struct table *by;
+  static const char *domain;
+  static uint64_t hash;
+  const char *mine = envelope_domain(w->e.rcpt[i].address);
+
+  if (cached != w || by != program_table() || strcmp(domain, mine) != 0) {
+    cached = NULL;
+    if (destination_of(program_table(), w->e.rcpt[i].address, &last, &text, NULL) != 0)
+      return -1;
+    cached = w;
+    by = program_table();
+    domain = mine;
+    hash = XXH3_64bits(text.s, text.len);
+  }
+  *h = last;
+  *hop = hash;
+  return 0;
+}
+
+/* routes that say no or hold are dealt with here. 1: it is due at *hop; 0: it is not; -1 ENOMEM */
+static int route(struct work *w, size_t i, uint64_t *hop)
 {
   struct nexthop h;
 
-  if (destination_of(program_table(), w->e.rcpt[i].address, &h, text, NULL) != 0)
+  if (next_hop(w, i, &h, hop) != 0)
     return -1;
-  *hop = XXH3_64bits(text->s, text->len);
   if (h.kind == HOP_ERROR) {
     refuse_by_route(w, i, &h);
     return 0;
@@ -129,51 +159,189 @@ static int route(struct work *w, size_t i, stralloc *text, uint64_t *hop)
   return 1;
 }
 
-/* due[0] .. due[n-1] share a next hop: they become a job, or several. 0, or -1 (ENOMEM) */
-static int add_jobs(struct work *w, const struct due *due, size_t n, stralloc *text)
+int due_is_beyond(const struct work *w, size_t i, uint64_t next)
 {
-  struct nexthop h;
-  size_t limit, some;
+  struct retry_message m;
+  struct retry r;
+  uint64_t now = clock_wall(), longest;
 
-  if (destination_of(program_table(), w->e.rcpt[due[0].rcpt].address, &h, text, NULL) != 0)
-    return -1;
-  limit = h.kind == HOP_LOCAL ? 1 : settings.attempt_recipients;
-  if (h.kind != HOP_LOCAL && !w->is_hurried &&
-      spawners_is_crowded(store_hop_hash(text->s, text->len))) {
-    w->crowded_hop = store_hop_hash(text->s, text->len);
-    return 0; /* settle() has it wait for room, unless it is busy elsewhere */
-  }
-  for (; n > 0; due += some, n -= some) {
-    some = n < limit ? n : limit;
-    if (add_job(w, text, due, some) != 0)
-      return -1;
-  }
-  return 0;
+  if (next >= WAITING_NEVER || next <= now + NOT_SCHEDULED)
+    return 0;
+  work_schedule(w, i, &r, &m);
+  longest = retry_longest(&r);
+  return next > now + (longest > NOT_SCHEDULED ? longest + 60 : NOT_SCHEDULED);
 }
 
-int due_jobs(struct work *w)
+static int is_due(struct work *w, size_t i, uint64_t now)
+{
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+
+  if (r->status != RCPT_TODO)
+    return 0;
+  if (due_is_beyond(w, i, r->next)) {
+    r->next = now;
+    work_mark(w, i);
+  }
+  return w->is_hurried || (w->is_released && r->next < WAITING_NEVER) || r->next <= now;
+}
+
+/* ---- batches */
+
+/* whether those of due[from] ... due[from+n-1] may be tried now, though their next hop is shut: a
+ * life that is over gets a last word. 1: they may; 0: they wait, or went back. */
+static int has_last_word(struct work *w, uint32_t hop, size_t from, size_t n)
+{
+  const char *why = "";
+  enum recovery_last last = recovery_last_word(hop, &why);
+  uint64_t now = clock_wall();
+  int is_open = 0;
+
+  for (size_t k = from; k < from + n; k++) {
+    struct retry_message m;
+    struct retry r;
+    uint64_t end;
+    work_schedule(w, w->due[k].rcpt, &r, &m);
+    end = retry_end(&r, &m);
+    if (end <= now && last == RECOVERY_EXPIRE)
+      work_expire(w, w->due[k].rcpt, why);
+    else if (end <= now && last == RECOVERY_WAIT)
+      w->look_again = now + 5;
+    else if (end <= now)
+      is_open = 1;
+  }
+  return is_open;
+}
+
+static int is_shut(struct work *w, const char *nexthop, const struct batch *b)
+{
+  uint32_t hop = store_hop_hash(nexthop, strlen(nexthop));
+
+  if (!recovery_is_shut(hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried) ||
+      has_last_word(w, hop, b->from, b->n))
+    return 0;
+  w->has_more_shut |= w->shut_hop != 0;
+  w->shut_hop = hop;
+  work_suspend(w, b, nexthop);
+  return 1;
+}
+
+/* local mail: a destination for each address, so that one mailbox that is stuck stops no other */
+static int add_local(struct work *w, size_t from)
+{
+  const char *address = w->e.rcpt[w->due[from].rcpt].address;
+  struct batch b = {.from = from, .n = 1};
+
+  w->spread = from + 1;
+  return schedule_add(w, &b, "local", WORK_LOCAL, XXH3_64bits(address, strlen(address)));
+}
+
+/* those with the same next hop as the first that is in no batch. 0, or -1 (ENOMEM) */
+static int add_next(struct work *w)
 {
   static stralloc text; /* bound: a next hop's text */
-  struct due *due = reallocarray(NULL, w->e.nrcpt, sizeof *due);
-  uint64_t t = (uint64_t)time(NULL);
-  size_t n = 0, same;
-  int r = due ? 0 : -1;
+  struct batch b = {.from = w->spread, .n = 1};
+  uint64_t hop = w->due[b.from].hop;
+  struct nexthop h;
 
-  for (size_t i = 0; r >= 0 && i < w->e.nrcpt; i++) {
-    const struct envelope_rcpt *rcpt = &w->e.rcpt[i];
-    if (rcpt->status != RCPT_TODO || (!w->is_hurried && rcpt->next > t))
-      continue;
-    due[n].rcpt = i;
-    r = route(w, i, &text, &due[n].hop);
-    n += r == 1;
+  if (destination_of(program_table(), w->e.rcpt[w->due[b.from].rcpt].address, &h, &text, NULL) != 0)
+    return -1;
+  if (h.kind == HOP_LOCAL)
+    return add_local(w, b.from);
+  while (b.from + b.n < w->ndue && w->due[b.from + b.n].hop == hop)
+    b.n++;
+  w->spread += b.n;
+  if (h.kind == HOP_ERROR || h.kind == HOP_HOLD) /* the tables changed just now */
+    return 0;
+  return is_shut(w, text.s, &b) ? 0 : schedule_add(w, &b, text.s, WORK_DELIVER, hop);
+}
+
+void due_more(struct work *w)
+{
+  while (!w->is_short && w->spread < w->ndue && w->batches < BATCHES_EACH)
+    if (add_next(w) != 0)
+      w->is_short = 1;
+  if (w->is_short)
+    w->spread = w->ndue;
+}
+
+/* ---- slices */
+
+/* looks at some more; whether that was the last */
+static int look(struct work *w)
+{
+  uint64_t now = clock_wall();
+  size_t end = w->e.nrcpt - w->routed > SLICE ? w->routed + SLICE : w->e.nrcpt;
+
+  for (; w->routed < end; w->routed++) {
+    int r = is_due(w, w->routed, now) ? route(w, w->routed, &w->due[w->ndue].hop) : 0;
+    if (r < 0) {
+      w->is_short = 1;
+      w->routed = w->e.nrcpt;
+      break;
+    }
+    if (r)
+      w->due[w->ndue++].rcpt = w->routed;
   }
-  if (r >= 0)
-    qsort(due, n, sizeof *due, by_hop);
-  for (size_t i = 0; r >= 0 && i < n; i += same) {
-    for (same = 1; i + same < n && due[i + same].hop == due[i].hop;)
-      same++;
-    r = add_jobs(w, due + i, same, &text);
+  return w->routed == w->e.nrcpt;
+}
+
+static void spread(struct work *w)
+{
+  qsort(w->due, w->ndue, sizeof *w->due, by_hop);
+  due_more(w);
+}
+
+void due_begin(struct work *w)
+{
+  cached = NULL;
+  w->due = reallocarray(NULL, w->e.nrcpt, sizeof *w->due);
+  if (!w->due) {
+    w->is_short = 1;
+    return;
   }
-  free(due);
-  return r < 0 ? -1 : 0;
+  if (look(w)) {
+    spread(w);
+    return;
+  }
+  w->is_routing = 1;
+  w->next_routing = NULL;
+  if (routing)
+    routing_last->next_routing = w;
+  else
+    routing = w;
+  routing_last = w;
+}
+
+void due_forget(struct work *w)
+{
+  struct work **p = &routing, *before = NULL;
+
+  if (!w->is_routing)
+    return;
+  for (; *p != w; p = &(*p)->next_routing)
+    before = *p;
+  *p = w->next_routing;
+  if (routing_last == w)
+    routing_last = before;
+  w->is_routing = 0;
+}
+
+int due_turn(void)
+{
+  struct work *w = routing;
+
+  if (!w)
+    return 0;
+  if (w->is_removed || look(w)) {
+    due_forget(w);
+    if (!w->is_removed)
+      spread(w);
+    work_settle(w);
+  } else if (w->next_routing) { /* the next one's turn */
+    routing = w->next_routing;
+    routing_last->next_routing = w;
+    routing_last = w;
+    w->next_routing = NULL;
+  }
+  return routing != NULL;
 }

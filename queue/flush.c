@@ -168,9 +168,7 @@ static void on_timer(struct loop_timer *t)
 /* nobody has it open for marks */
 static int is_at_rest(const char *id)
 {
-  const struct waiting *w = waiting_at(waiting_find(id));
-
-  return w->place != 0 || w->is_parked;
+  return !waiting_at(waiting_find(id))->is_active;
 }
 
 /* a flush that failed is not tried again and believed: the file is written anew */

@@ -30,6 +30,8 @@ struct inspect_view {
   int (*each)(int (*f)(void *arg, const struct inspect_message *m), void *arg);
   /* finds one: 0, or -1 */
   int (*find)(const char *id, struct inspect_message *m);
+  /* what holds up mail for a next hop now, in a sentence, or ""; NULL while nothing runs */
+  void (*explain)(const char *nexthop, char text[600]);
   /* takes whole lines for standard output (error 0) or standard error; -1: nobody reads */
   int (*print)(void *arg, const char *s, size_t len, int error);
   /* how many messages there are, about; and how far a command has come. May be NULL */

@@ -5,18 +5,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/confine.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "queue/clock.h"
 #include "queue/control.h"
 #include "queue/endings.h"
 #include "queue/flush.h"
 #include "queue/news.h"
 #include "queue/reports.h"
+#include "queue/schedule.h"
 #include "queue/spawners.h"
 #include "queue/survey.h"
 #include "queue/transcript.h"
@@ -24,28 +25,19 @@
 #include "queue/work.h"
 
 #define HOUR_MS 3600000
-#define LOOK_AGAIN_MS 30000 /* at least this often: the wall clock may have been set */
+#define LOOK_AGAIN_MS 30000 /* at least this often: slow corrections of the clock add up */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
 static struct loop_timer timer, sweeper;
 
 /* ---- messages are taken up */
 
-/* not time(): its clock lags, and a message that is due would be looked at in vain */
-static uint64_t now_ms(void)
-{
-  struct timespec now;
-
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void arm(int has_more)
 {
   uint32_t first = waiting_first();
-  uint64_t due, ms = now_ms(), wait = has_more ? 0 : LOOK_AGAIN_MS;
+  uint64_t due, ms = clock_steady_ms(), wait = has_more ? 0 : LOOK_AGAIN_MS;
 
-  if (first != WAITING_NONE && work_room() > 0) {
+  if (first != WAITING_NONE) {
     due = (uint64_t)waiting_at(first)->due * 1000;
     if (due <= ms)
       wait = 0;
@@ -55,25 +47,30 @@ static void arm(int has_more)
   loop_timer_in(&timer, wait);
 }
 
-static void take_up(void)
+static void look_at_clock(void)
 {
-  uint32_t h, now = (uint32_t)(now_ms() / 1000);
+  static uint16_t seen;
+  char by[32];
 
-  while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= now &&
-         waiting_at(h)->due != WAITING_NEVER)
-    if (work_begin(h) != 0)
-      break;
+  clock_look();
+  if (clock_steps() == seen)
+    return;
+  snprintf(by, sizeof by, "%+lld s", (long long)clock_skew(seen));
+  seen = clock_steps();
+  log_clock_stepped("queue", by);
 }
 
 /* at the end of each turn: what is due becomes jobs, jobs that have a place start */
 static void after_turn(void)
 {
-  int has_more = news_turn();
+  int has_more;
 
-  take_up();
+  look_at_clock();
+  has_more = news_turn();
+  has_more |= work_turn();
   spawners_run();
   endings_send();
-  transcript_flush(queue_fd, (uint64_t)time(NULL));
+  transcript_flush(queue_fd, clock_wall());
   arm(has_more);
 }
 
@@ -94,10 +91,13 @@ static int is_queued(const char *id)
 static void sweep(struct loop_timer *t)
 {
   uint64_t keep = settings.transcript_keep, round = keep / 8 < HOUR_MS ? keep / 8 : HOUR_MS;
+  uint64_t wall = clock_wall(), steady = clock_steady();
 
+  if (steady < wall) /* the clock was set forward: nothing is as old as it looks */
+    wall = steady;
   if (!transcript_has_room(queue_fd))
     keep /= 8;
-  transcript_sweep(queue_fd, (now_ms() - keep) / 1000, is_queued);
+  transcript_sweep(queue_fd, wall > keep / 1000 ? wall - keep / 1000 : 0, is_queued);
   if (clearing_is_over(settings.transcript_size) && round > TRANSCRIPT_DIRS * 1000)
     round = TRANSCRIPT_DIRS * 1000;
   loop_timer_in(t, (round > 1000 ? round : 1000) / TRANSCRIPT_DIRS);
@@ -143,6 +143,13 @@ static void on_whole(void)
   log_started("queue", waits);
 }
 
+static int take_table(const struct table *t)
+{
+  (void)t;
+  schedule_tables();
+  return 0;
+}
+
 static int start(void)
 {
   int dirs[2] = {queue_fd, libexec_fd};
@@ -151,6 +158,7 @@ static int start(void)
     program_die("queue directory", strerror(errno));
   if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;
+  clock_look();
   work_open(queue_fd);
   spawners_open(queue_fd);
   news_open(queue_fd, on_whole);
@@ -171,6 +179,7 @@ int main(int argc, char **argv)
                                    .dir = take_dir,
                                    .listen = take_listen,
                                    .channel = take_channel,
+                                   .table = take_table,
                                    .start = start};
 
   return program_main(&p, argc, argv);

@@ -4,6 +4,9 @@
  * else moves messages, and a directory is read within one turn: a name that is found is good. */
 #include "queue/names.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "common/log.h"
 #include "common/loop.h"
 #include "queue/store.h"
@@ -45,17 +48,38 @@ void names_read(uint32_t states)
   step = READING;
 }
 
-/* a second file of a message goes to corrupt/: of two, the one that was tried is the message */
-static void put_twin_aside(uint32_t h, const struct store_name *found)
+static int is_there(const struct store_name *n)
+{
+  int fd = store_open(queue_fd, n, O_RDONLY);
+
+  if (fd >= 0)
+    close(fd);
+  return fd >= 0;
+}
+
+/* its name is another now */
+static void rename_known(uint32_t h, const struct store_name *found)
+{
+  int is_scheduled = !waiting_at(h)->is_active && !waiting_at(h)->is_asleep;
+
+  waiting_moved(h, found);
+  if (is_scheduled)
+    keeper->wake(h);
+}
+
+/* a name that is not the one we know of. When both files are there, one goes to corrupt/: the one
+ * that was tried is the message */
+static void meet_twin(uint32_t h, const struct store_name *found)
 {
   struct store_name known;
 
   waiting_name(h, &known);
-  if (known.state == STORE_NEW && found->state != STORE_NEW &&
-      (waiting_at(h)->place != 0 || waiting_at(h)->is_asleep)) {
-    waiting_moved(h, found);
-    if (!waiting_at(h)->is_asleep)
-      keeper->wake(h);
+  if (!is_there(&known) || (known.state == STORE_NEW && found->state != STORE_NEW)) {
+    if (waiting_at(h)->is_active)
+      return; /* whoever works on it moves it */
+    rename_known(h, found);
+    if (!is_there(&known))
+      return;
   } else {
     known = *found;
   }
@@ -77,8 +101,8 @@ static int found(void *arg, const struct store_name *n)
     return 0;
   }
   waiting_name(h, &known);
-  if (known.state != n->state || known.next != n->next || known.hop != n->hop)
-    put_twin_aside(h, n);
+  if (!store_is_same(&known, n))
+    meet_twin(h, n);
   if (waiting_at(h)->is_asleep)
     waiting_at(h)->is_unverified = 1;
   return 0;

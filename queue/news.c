@@ -11,13 +11,17 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "common/retry.h"
 #include "common/units.h"
+#include "queue/clock.h"
 #include "queue/endings.h"
+#include "queue/line.h"
 #include "queue/names.h"
 #include "queue/store_flight.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
+#define HOUR 3600
 #define SOON_MS 5000
 #define REPLAY_AGAIN_MS 30000
 #define WHOLE_PATIENCE_MS 5000 /* for the intake to say that the journal may be read */
@@ -32,14 +36,31 @@ static unsigned int replays_owed; /* of the journal, that the intake waits for *
 static unsigned int to_file; /* segments whose messages the intake wants filed */
 static uint32_t file_at;     /* so far */
 static int has_filed;        /* in this round */
+static struct retry_bounds bounds;
 
 /* ---- messages that are there */
+
+/* a time that no schedule could have given: the clock went wrong, then or now. It comes within
+ * the longest gap there is, each at another moment */
+static void bring_back(uint32_t h)
+{
+  uint64_t longest = bounds.longest > 2 * HOUR ? bounds.longest : 2 * HOUR;
+  uint64_t soon = bounds.longest < HOUR ? bounds.longest : HOUR;
+  const struct waiting *w = waiting_at(h);
+
+  if (w->state != STORE_CUR || w->due == WAITING_NEVER || w->due <= clock_steady() + longest)
+    return;
+  waiting_until(h, (uint32_t)(clock_steady() + 1 + h % (soon ? soon : 1)));
+}
 
 static void wake(uint32_t h)
 {
   const struct waiting *w = waiting_at(h);
 
-  waiting_until(h, w->state == STORE_HOLD ? WAITING_NEVER : w->next);
+  waiting_wake(h);
+  bring_back(h);
+  if (w->state == STORE_CUR && (w->hop & STORE_HELD))
+    line_join(h, w->hop & ~(uint32_t)STORE_HELD, LINE_HELD);
 }
 
 /* a message in the journal that is a file too: the file counts, if it is whole */
@@ -50,6 +71,7 @@ static void take_twin(uint32_t h, const struct store_name *in_journal)
   waiting_name(h, &file);
   if (flight_twin(queue_fd, &file) != 0)
     return;
+  line_leave(h);
   waiting_moved(h, in_journal);
   waiting_until(h, 0);
 }
@@ -133,6 +155,7 @@ static void on_names_read(void)
 {
   static int is_again;
 
+  retry_bounds(program_table(), &bounds);
   if (!is_again)
     flight_replay(queue_fd, is_twin, clear_leftover);
   is_again = 1;
@@ -151,6 +174,7 @@ static int take_committed(const char *line, size_t len)
 {
   struct store_name n = {.state = STORE_NEW};
   struct flight f = {.id = ""};
+  uint32_t h;
   uint64_t number[3];
   const char *s = line + STORE_ID_LEN, *end = line + len;
 
@@ -176,7 +200,11 @@ static int take_committed(const char *line, size_t len)
     if (flight_committed(&f) == 1)
       return 0;
   }
-  if (waiting_add(&n) == WAITING_NONE)
+  clock_look();
+  h = waiting_add(&n);
+  if (h != WAITING_NONE && !waiting_at(h)->is_active && !waiting_at(h)->is_asleep)
+    waiting_at(h)->born = (uint32_t)clock_steady();
+  else if (h == WAITING_NONE)
     log_failed("queue", n.id, "out of memory; the message waits for the next start");
   return 0;
 }

@@ -6,10 +6,10 @@
 #include "queue/owed.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/clock.h"
 #include "queue/history.h"
 #include "queue/reports.h"
 #include "queue/waiting.h"
@@ -18,7 +18,7 @@
 
 static uint64_t now(void)
 {
-  return (uint64_t)time(NULL);
+  return clock_wall();
 }
 
 /* closes failed recipients that nobody will be told of; returns how many recipients need a
@@ -36,7 +36,7 @@ static size_t count_owed(struct work *w)
     log_dropped(w->name.id, r->address,
                 w->e.flags & ENVELOPE_DOUBLE ? "a report about a report failed"
                                              : "its sender asked for no failure report");
-    r->status = RCPT_BOUNCED;
+    work_status(w, i, RCPT_BOUNCED);
     work_mark(w, i);
   }
   return n;
@@ -58,14 +58,12 @@ int owed_pay(struct work *w)
   if (owed == 0 && !warns)
     return 0;
   wait = reports_wait(owed == 0);
-  if (wait == 0 && work_to_file(w) != 0)
+  if (wait == 0 && work_to_file(w) != 0) /* a report is made from a file */
     wait = AGAIN_SOON;
   if (wait > 0) {
     w->owed_again = now() + wait;
     return 0;
   }
-  if (work_as_file(w) != 0) /* a report is made from a file */
-    return 1;
   w->is_reporting = 1;
   w->is_warning = warns;
   reports_start(w);
@@ -111,7 +109,7 @@ static void mark_told(struct work *w)
     enum rcpt_status told = notify_told(r->status);
     if (told == r->status)
       continue;
-    r->status = told;
+    work_status(w, i, told);
     work_mark(w, i);
   }
 }

@@ -366,8 +366,14 @@ void receive_commit(struct incoming *in)
   commit_add(in);
 }
 
+static void announce(const struct incoming *in)
+{
+  if (!in->error && in->ops->committed)
+    in->ops->committed(in);
+}
+
 int receive_start(int fd)
 {
   queue_fd = fd;
-  return commit_start(fd, finish);
+  return commit_start(fd, announce, finish);
 }

@@ -23,6 +23,8 @@ enum receive_limits {
 };
 
 struct receive_ops {
+  /* it is durable; called for all of a group before anybody is answered. May be NULL. */
+  void (*committed)(const struct incoming *in);
   /* exactly one of the two ends a message that was not aborted; it is freed after the call */
   void (*durable)(void *owner, struct incoming *in);
   /* reply is "452 4.3.1 text" */

@@ -1,11 +1,9 @@
-/* spawners.c - destinations, their jobs, and the programs that make attempts of them
+/* spawners.c - the programs that make attempts of jobs
  *
  * Runs in the manager. What deliver and local say is checked here: a result for a job they
- * do not have, or a recipient outside it, is a fault. Of a destination's jobs at most
- * destination-attempts fly at once; destinations with jobs take turns. */
+ * do not have, or a recipient outside it, is a fault. Whose job is next, schedule.c knows. */
 #include "queue/spawners.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,36 +13,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "queue/clock.h"
 #include "queue/dialogue.h"
-#include "queue/waiting.h"
+#include "queue/schedule.h"
 
-#define CHAINS 4096 /* a power of two up to 2^32: spawners_is_crowded() knows 32 bits of a key */
-#define CROWD 4        /* times destination-attempts: no more messages are taken up for it */
-#define LOCAL_EACH 4   /* deliveries at once to one local address */
-#define UNPROVEN_EACH 1
+#define CHAINS 4096
 
 struct spawner {
   struct chan chan; /* first */
   const char *name;
-  const uint64_t *limit; /* of jobs that fly at once */
-  size_t flying;
-  int is_full;  /* its channel's queue is; drained() follows */
-  int is_tight; /* half of its places were taken: some destinations were held to few */
-  struct destination *ready, *ready_last;
+  int is_full; /* its channel's queue is; drained() follows */
 };
 
 static struct spawner spawner[WORK_SPAWNERS] = {
-  [WORK_DELIVER] = {.chan = {.fd = -1}, .name = "deliver", .limit = &settings.queue_attempts},
-  [WORK_LOCAL] = {.chan = {.fd = -1}, .name = "local", .limit = &settings.local_attempts},
+  [WORK_DELIVER] = {.chan = {.fd = -1}, .name = "deliver"},
+  [WORK_LOCAL] = {.chan = {.fd = -1}, .name = "local"},
 };
-static struct destination *by_name[CHAINS];
 static struct job *by_number[CHAINS];
 static uint64_t last_number;
 
@@ -63,162 +52,6 @@ void spawners_open(int queue_fd)
   queue_dir = queue_fd;
 }
 
-/* ---- destinations */
-
-/* local mail is one destination per address, so that one mailbox that is stuck stops no other */
-static uint64_t key_of(const struct job *j, const char *nexthop, size_t len, enum work_spawner s)
-{
-  const char *address = j->work->e.rcpt[j->rcpt[0]].address;
-
-  return s == WORK_LOCAL ? XXH3_64bits(address, strlen(address)) : XXH3_64bits(nexthop, len);
-}
-
-static struct destination *destination(uint64_t key, const char *nexthop, size_t len,
-                                       enum work_spawner s)
-{
-  struct destination **p = &by_name[key % CHAINS], *d;
-
-  for (; *p; p = &(*p)->chain)
-    if ((*p)->key == key && (*p)->spawner == s)
-      return *p;
-  d = calloc(1, sizeof *d + len + 1);
-  if (!d)
-    return NULL;
-  memcpy(d->nexthop, nexthop, len);
-  d->key = key;
-  d->spawner = s;
-  d->parked = d->parked_last = WAITING_NONE;
-  *p = d;
-  return d;
-}
-
-static struct destination *by_hop(uint32_t hop)
-{
-  struct destination *d = by_name[hop % CHAINS];
-
-  while (d && ((uint32_t)d->key != hop || d->spawner != WORK_DELIVER))
-    d = d->chain;
-  return d;
-}
-
-int spawners_is_crowded(uint32_t hop)
-{
-  const struct destination *d = by_hop(hop);
-
-  return d && d->waiting >= CROWD * settings.destination_attempts;
-}
-
-void spawners_park(uint32_t hop, uint32_t handle)
-{
-  struct destination *d = by_hop(hop);
-
-  assert(d);
-  waiting_take(handle);
-  waiting_at(handle)->is_parked = 1;
-  waiting_at(handle)->behind = WAITING_NONE;
-  if (d->parked == WAITING_NONE)
-    d->parked = handle;
-  else
-    waiting_at(d->parked_last)->behind = handle;
-  d->parked_last = handle;
-}
-
-/* takes `handle`, which stands behind `before` (WAITING_NONE: first), out of d's line */
-static void leave_line(struct destination *d, uint32_t before, uint32_t handle)
-{
-  struct waiting *w = waiting_at(handle);
-
-  if (before == WAITING_NONE)
-    d->parked = w->behind;
-  else
-    waiting_at(before)->behind = w->behind;
-  if (d->parked_last == handle)
-    d->parked_last = before;
-  w->is_parked = 0;
-}
-
-void spawners_unpark(uint32_t handle)
-{
-  for (size_t i = 0; i < CHAINS; i++)
-    for (struct destination *d = by_name[i]; d; d = d->chain)
-      for (uint32_t before = WAITING_NONE, h = d->parked; h != WAITING_NONE;
-           before = h, h = waiting_at(h)->behind)
-        if (h == handle) {
-          leave_line(d, before, h);
-          return;
-        }
-}
-
-/* there is room: those parked are due again */
-static void wake(struct destination *d)
-{
-  size_t room = CROWD * settings.destination_attempts - d->waiting;
-
-  for (; room > 0 && d->parked != WAITING_NONE; room--) {
-    uint32_t handle = d->parked;
-    leave_line(d, WAITING_NONE, handle);
-    waiting_until(handle, 0);
-  }
-}
-
-/* a destination without jobs is forgotten */
-static void release(struct destination *d)
-{
-  struct destination **p = &by_name[d->key % CHAINS];
-
-  if (d->flying || d->waiting || d->is_ready || d->parked != WAITING_NONE)
-    return;
-  while (*p != d)
-    p = &(*p)->chain;
-  *p = d->chain;
-  free(d);
-}
-
-/* how many jobs of d may fly: while half of all places are taken, destinations that have not
- * shown that they take mail get few, so that slow ones cannot take all */
-static size_t places(const struct destination *d)
-{
-  const struct spawner *s = &spawner[d->spawner];
-
-  if (d->spawner == WORK_LOCAL)
-    return LOCAL_EACH;
-  return s->flying * 2 >= *s->limit && !d->is_proven ? UNPROVEN_EACH : settings.destination_attempts;
-}
-
-/* puts d in the round when it has a job to start and a place for it */
-static void join_round(struct destination *d)
-{
-  struct spawner *s = &spawner[d->spawner];
-
-  if (d->is_ready || !d->first || d->flying >= places(d))
-    return;
-  d->is_ready = 1;
-  d->next_ready = NULL;
-  if (s->ready)
-    s->ready_last->next_ready = d;
-  else
-    s->ready = d;
-  s->ready_last = d;
-}
-
-int spawners_add(struct job *j, const char *nexthop, size_t len, enum work_spawner s)
-{
-  struct destination *d = destination(key_of(j, nexthop, len, s), nexthop, len, s);
-
-  if (!d)
-    return -1;
-  j->to = d;
-  j->next = NULL;
-  if (d->first)
-    d->last->next = j;
-  else
-    d->first = j;
-  d->last = j;
-  d->waiting++;
-  join_round(d);
-  return 0;
-}
-
 /* ---- jobs that fly, by number */
 
 static struct job **job_of(uint64_t number)
@@ -233,13 +66,12 @@ static struct job **job_of(uint64_t number)
 static void land(struct job *j, const char *why, int charged)
 {
   struct destination *d = j->to;
+  int is_doubtful = j->is_doubtful;
 
   *job_of(j->number) = j->chain;
-  d->flying--;
-  spawner[d->spawner].flying--;
+  schedule_judge(j);
   work_finished(j, why, charged);
-  join_round(d);
-  release(d);
+  schedule_landed(d, is_doubtful);
 }
 
 /* "0-4,9" */
@@ -277,6 +109,7 @@ static int launch(struct spawner *s, struct job *j)
     wire_str(&o, j->to->nexthop);
     wire_num(&o, j->attempt - 1);
     wire_bytes(&o, ranges.s, ranges.len);
+    wire_num(&o, j->work->e.created);
     r = chan_send(&s->chan, &o, fd);
   }
   saved = errno;
@@ -285,71 +118,31 @@ static int launch(struct spawner *s, struct job *j)
   return r;
 }
 
-static struct destination *next_ready(struct spawner *s)
+static void start(struct spawner *s, struct job *j)
 {
-  struct destination *d = s->ready;
-
-  s->ready = d->next_ready;
-  d->is_ready = 0;
-  return d;
-}
-
-static struct job *take_job(struct destination *d)
-{
-  struct job *j = d->first;
-
-  d->first = j->next;
-  d->waiting--;
-  if (d->waiting * 2 < CROWD * settings.destination_attempts && d->parked != WAITING_NONE)
-    wake(d);
-  return j;
-}
-
-static void start_one(struct spawner *s)
-{
-  struct destination *d = next_ready(s);
-  struct job *j = take_job(d);
   struct job **p;
 
   j->number = ++last_number;
   p = job_of(j->number);
   j->chain = *p;
   *p = j;
-  d->flying++;
-  s->flying++;
-  s->is_tight |= s->flying * 2 >= *s->limit;
-  if (j->work->is_removed) {
-    land(j, "removed", 0);
-    return;
-  }
   if (launch(s, j) == 0) {
-    log_attempt(j->work->name.id, d->nexthop, log_num(j->nrcpt));
-    join_round(d);
+    log_attempt(j->work->name.id, j->to->nexthop, log_num(j->nrcpt));
     return;
   }
   s->is_full = errno == EAGAIN;
   land(j, strerror(errno), 0);
 }
 
-/* those that were held to few places may have more now */
-static void rejoin(struct spawner *s)
-{
-  if (!s->is_tight || s->flying * 2 >= *s->limit)
-    return;
-  s->is_tight = 0;
-  for (size_t i = 0; i < CHAINS; i++)
-    for (struct destination *d = by_name[i]; d; d = d->chain)
-      if (&spawner[d->spawner] == s)
-        join_round(d);
-}
-
 void spawners_run(void)
 {
+  struct job *j;
+
+  schedule_turn();
   for (size_t i = 0; i < WORK_SPAWNERS; i++) {
     struct spawner *s = &spawner[i];
-    rejoin(s);
-    while (s->ready && s->flying < *s->limit && !s->is_full && chan_is_open(&s->chan))
-      start_one(s);
+    while (!s->is_full && chan_is_open(&s->chan) && (j = schedule_next((enum work_spawner)i)))
+      start(s, j);
   }
 }
 
@@ -368,6 +161,23 @@ static long recipient(const struct job *j, const struct wire_msg *m, size_t i)
   return -1;
 }
 
+/* how it came about, in field i, if there is one */
+static int read_how(const struct wire_msg *m, size_t i, struct result *r)
+{
+  r->how = NOTIFY_NOTHING;
+  r->host = HOST_ANSWERED;
+  r->is_uncharged = m->n > i && wire_is(m, i, "uncharged");
+  if (m->n <= i)
+    return 0;
+  if (r->is_uncharged || wire_is(m, i, "unreached"))
+    r->host = HOST_UNREACHED;
+  else if (wire_is(m, i, "lost"))
+    r->host = HOST_LOST;
+  else
+    return notify_read(m->f[i].s, m->f[i].len, &r->how);
+  return 0;
+}
+
 /* RESULT's fields stand from i on, after the job */
 static int on_result(struct job *j, const struct wire_msg *m, size_t i, const char **why)
 {
@@ -380,9 +190,7 @@ static int on_result(struct job *j, const struct wire_msg *m, size_t i, const ch
       wire_get_num(m, i + 2, INT64_MAX, &r.until) != 0 ||
       wire_get_text(m, i + 3, 20, &status) != 0 || wire_get_text(m, i + 4, 4096, &reply) != 0)
     return -1;
-  r.is_uncharged = m->n > i + 5 && wire_is(m, i + 5, "uncharged");
-  r.how = NOTIFY_NOTHING;
-  if (m->n > i + 5 && !r.is_uncharged && notify_read(m->f[i + 5].s, m->f[i + 5].len, &r.how) != 0)
+  if (read_how(m, i + 5, &r) != 0)
     return -1;
   j->told[place] = 1;
   j->to->is_proven = r.verdict == V_OK;
@@ -453,6 +261,7 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
   struct job *j;
   uint64_t number;
 
+  clock_look(); /* what is told now is told by the clock of now */
   *why = "not a job number";
   if (wire_get_num(m, 0, UINT64_MAX, &number) != 0)
     return -1;

@@ -35,9 +35,9 @@ const char *store_state_word(enum store_state s)
 
 uint32_t store_hop_hash(const char *nexthop, size_t len)
 {
-  uint32_t h = (uint32_t)XXH3_64bits(nexthop, len);
+  uint32_t h = (uint32_t)XXH3_64bits(nexthop, len) & ~(uint32_t)STORE_HELD;
 
-  return h ? h : 1;
+  return h ? h : 2;
 }
 
 /* ---- ids: 7 digits of seconds, 4 of microseconds, 2 of chance, 2 octal of directory */
@@ -152,6 +152,12 @@ static int parse_name(enum store_state s, unsigned int bucket, const char *name,
              hex8(name + 10, &n->hop) == 0
            ? 0
            : -1;
+}
+
+int store_is_same(const struct store_name *a, const struct store_name *b)
+{
+  return strcmp(a->id, b->id) == 0 && a->state == b->state &&
+         (a->state == STORE_NEW || (a->next == b->next && a->hop == b->hop));
 }
 
 int store_parse(const char *path, struct store_name *n)

@@ -33,8 +33,11 @@ struct store_name {
   char id[STORE_ID_LEN + 1];
   enum store_state state;
   uint32_t next; /* epoch; 0 in new and in the journal */
-  uint32_t hop;  /* store_hop_hash(); 0: several next hops, or unknown */
+  uint32_t hop;  /* store_hop_hash(), and STORE_HELD; 0: several next hops, or unknown */
 };
+
+/* in hop: it waits because of the host alone, not because of what was said about a recipient */
+#define STORE_HELD 1
 
 /* makes what is missing of the directories under queue_fd, mode 0700 (drop: see sendmail(8)),
  * and flushes them. 0, or -1 with errno. */
@@ -45,11 +48,14 @@ int store_settle(int queue_fd);
 /* flushes one directory under the queue. 0, or -1 with errno. */
 int store_flush_dir(int queue_fd, const char *path);
 
+/* even, and not 0 */
 uint32_t store_hop_hash(const char *nexthop, size_t len);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
 /* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
 int store_parse(const char *path, struct store_name *n);
+/* whether both name the same file: in new/ a name is the id alone */
+int store_is_same(const struct store_name *a, const struct store_name *b);
 /* the same the other way; not for what is in the journal */
 void store_path(char out[STORE_NAME_MAX], const struct store_name *n);
 /* when a well-formed id was made (epoch) */

@@ -259,7 +259,7 @@ static void finish_file(int queue_fd, const struct store_name *n)
     return;
   if (envelope_read(fd, &e, &why) == 0) {
     for (size_t i = 0; i < e.nrcpt; i++)
-      if (e.rcpt[i].status == RCPT_TODO || e.rcpt[i].status == RCPT_FAILED) {
+      if (!envelope_is_closed(e.rcpt[i].status)) {
         e.rcpt[i].status = RCPT_DONE;
         envelope_mark(fd, &e, i); /* what cannot be written may be delivered again, no more */
       }

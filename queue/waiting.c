@@ -6,6 +6,9 @@
 
 #include <xxhash.h>
 
+#include "queue/clock.h"
+#include "queue/line.h"
+
 static struct waiting *slot; /* bound: one per message in the queue */
 static uint32_t slots, room, unused = WAITING_NONE, count;
 static uint32_t *heap, heap_len;
@@ -42,6 +45,7 @@ void waiting_moved(uint32_t handle, const struct store_name *n)
   slot[handle].state = (uint8_t)n->state;
   slot[handle].next = n->next;
   slot[handle].hop = n->hop;
+  slot[handle].named_at = clock_steps();
 }
 
 /* ---- by id */
@@ -179,6 +183,7 @@ uint32_t waiting_add_asleep(const struct store_name *n)
   memset(&slot[h], 0, sizeof slot[h]);
   memcpy(slot[h].id, n->id, sizeof slot[h].id);
   slot[h].is_used = 1;
+  slot[h].made_at = clock_steps();
   waiting_moved(h, n);
   b = bucket_of(n->id);
   slot[h].chain = *b;
@@ -186,6 +191,15 @@ uint32_t waiting_add_asleep(const struct store_name *n)
   count++;
   slot[h].is_asleep = 1;
   return h;
+}
+
+void waiting_wake(uint32_t handle)
+{
+  const struct waiting *w = &slot[handle];
+
+  waiting_until(handle, w->state == STORE_HOLD || w->next == WAITING_NEVER
+                          ? WAITING_NEVER
+                          : (uint32_t)clock_to_steady(w->next));
 }
 
 uint32_t waiting_add(const struct store_name *n)
@@ -196,7 +210,7 @@ uint32_t waiting_add(const struct store_name *n)
     return h;
   h = waiting_add_asleep(n);
   if (h != WAITING_NONE)
-    waiting_until(h, n->state == STORE_HOLD ? WAITING_NEVER : n->next);
+    waiting_wake(h);
   return h;
 }
 
@@ -205,6 +219,7 @@ void waiting_drop(uint32_t handle)
   uint32_t *p = bucket_of(slot[handle].id);
 
   waiting_take(handle);
+  line_leave(handle);
   while (*p != handle)
     p = &slot[*p].chain;
   *p = slot[handle].chain;

@@ -20,7 +20,7 @@ struct future {
   uint64_t warn;     /* when the sender is to hear of the delay; 0 also: that was before */
   uint64_t warned;   /* when it heard of it; 0 also: it did not, or that is forgotten */
   uint64_t end;      /* when it goes back */
-  char text[600];    /* all of it in sentences */
+  char text[1600];   /* all of it in sentences */
 };
 
 static int is_held(const struct sight *s, const struct envelope_rcpt *r)
@@ -46,13 +46,35 @@ static void add(struct future *f, const char *a, const char *b, const char *c)
   snprintf(f->text + n, sizeof f->text - n, "%s%s%s%s", n ? " " : "", a, b, c);
 }
 
+/* nothing but the destination holds it up: the daemon knows how that is */
+static void add_destination(const struct sight *s, const char *nexthop, struct future *f)
+{
+  char text[600];
+
+  text[0] = 0;
+  if (s->v->explain)
+    s->v->explain(nexthop, text);
+  if (text[0])
+    add(f, sight_clean(text), "", "");
+}
+
 /* the last attempt is at the end of its life, or when something runs again after that */
 static int is_last(const struct future *f)
 {
   return f->next >= f->end || sight_now() >= f->end;
 }
 
-static void foresee(const struct sight *s, const struct story *story, size_t i, struct future *f)
+static void add_return(const struct sight *s, struct future *f)
+{
+  char text[120] = "That is the last attempt: if it fails, the message";
+
+  if (!is_last(f))
+    snprintf(text, sizeof text, "If it is still here at %s, it", sight_time(f->end));
+  add(f, text, " goes back to ", *s->e.sender ? "its sender." : "the postmaster.");
+}
+
+static void foresee(const struct sight *s, const struct story *story, size_t i,
+                    const char *nexthop, struct future *f)
 {
   const struct envelope_rcpt *r = &s->e.rcpt[i];
 
@@ -84,18 +106,14 @@ static void foresee(const struct sight *s, const struct story *story, size_t i, 
     add(f, "It is tried again at ", sight_time(f->next ? f->next : s->e.created), "");
     add(f, "(", sight_when(f->next), ").");
   }
+  add_destination(s, nexthop, f);
   if (r->is_warned)
-    add(f, "Its sender was told of the delay", f->warned ? " at " : "",
-        f->warned ? sight_time(f->warned) : "");
+    add(f, "Its sender was told of the delay", f->warned ? " at " : "", f->warned ? sight_time(f->warned) : "");
   if (r->is_warned)
-    strcat(f->text, ".");
+    snprintf(f->text + strlen(f->text), sizeof f->text - strlen(f->text), ".");
   if (f->warn)
     add(f, "Its sender is to be told of the delay at ", sight_time(f->warn), ".");
-  if (is_last(f))
-    add(f, "That is the last attempt: if it fails, the message goes back to ", "", "");
-  else
-    add(f, "If it is still here at ", sight_time(f->end), ", it goes back to ");
-  strcat(f->text, *s->e.sender ? "its sender." : "the postmaster.");
+  add_return(s, f);
 }
 
 /* when the next attempt is: what is known of a peer until then tells nothing about it */
@@ -126,7 +144,7 @@ static void tell_rcpt(struct sight *s, const struct story *story, size_t i)
 
   if (destination_of(v->tables, r->address, &hop, &text, &rule) != 0)
     return;
-  foresee(s, story, i, &f);
+  foresee(s, story, i, text.s, &f);
   inspect_say(v, 0, "\n<%s>\n", sight_clean(r->address));
   inspect_say(v, 0, "  Its next hop is %s: %s.\n", sight_clean(text.s), sight_clean(rule.s));
   if (r->attempts == 0)
@@ -179,7 +197,7 @@ static json_t *rcpt_json(const struct sight *s, const struct story *story, size_
 
   if (destination_of(s->v->tables, s->e.rcpt[i].address, &hop, &text, &rule) != 0)
     return NULL;
-  foresee(s, story, i, &f);
+  foresee(s, story, i, text.s, &f);
   r = json_object();
   json_object_set_new(r, "address", json_bytes(s->e.rcpt[i].address));
   json_object_set_new(r, "nexthop", json_bytes(text.s));

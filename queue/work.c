@@ -20,27 +20,32 @@
 #include "common/program.h"
 #include "common/retry.h"
 #include "common/settings.h"
+#include "queue/clock.h"
 #include "queue/destination.h"
 #include "queue/due.h"
 #include "queue/flush.h"
 #include "queue/history.h"
+#include "queue/line.h"
 #include "queue/owed.h"
-#include "queue/spawners.h"
+#include "queue/recovery.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 
-#define WORK_MAX 10000      /* messages being worked on */
+#define WORK_EACH 5000     /* messages being worked on, of those new, and of the others */
+#define WORK_RECIPIENTS 500000 /* of all of them; what is being worked on has one message more at most */
+#define SUSPEND_MAX 1000   /* recipients: a longer list waits without a word */
+#define TURN_READS 100     /* messages taken up in one turn */
+#define TURN_LOOKS 5000    /* messages looked at in one turn, those that wait outside included */
 #define AGAIN_SOON 10      /* seconds: something on our side went wrong */
 #define AGAIN_LATER 60
-#define UNTIL_MAX (40 * 86400) /* no schedule is longer */
 
 static int queue_fd = -1;
 static struct work *works;
-static size_t working;
+static size_t working[LANES], recipients;
 
 static uint64_t now(void)
 {
-  return (uint64_t)time(NULL);
+  return clock_wall();
 }
 
 void work_open(int fd)
@@ -49,9 +54,9 @@ void work_open(int fd)
 }
 
 /* none while the disk does not keep up with what leaves the journal */
-size_t work_room(void)
+static size_t room(enum lane_kind lane)
 {
-  return flush_is_behind() ? 0 : WORK_MAX - working;
+  return flush_is_behind() || recipients >= WORK_RECIPIENTS || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
 }
 
 struct work *work_find(uint32_t handle)
@@ -66,6 +71,10 @@ struct work *work_find(uint32_t handle)
 static void free_work(struct work *w)
 {
   loop_timer_stop(&w->again);
+  due_forget(w);
+  waiting_at(w->handle)->is_active = 0;
+  recipients -= w->weight;
+  working[w->is_again ? LANE_AGAIN : LANE_NEW]--;
   if (w->fd >= 0)
     close(w->fd);
   if (w->prev)
@@ -77,9 +86,20 @@ static void free_work(struct work *w)
   envelope_free(&w->e);
   free(w->give_up);
   free(w->story.s);
-  free(w->busy);
+  free(w->held);
+  free(w->due);
   free(w);
-  working--;
+}
+
+void work_status(struct work *w, size_t i, enum rcpt_status s)
+{
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+
+  w->todo -= r->status == RCPT_TODO;
+  w->open -= !envelope_is_closed(r->status);
+  r->status = s;
+  w->todo += s == RCPT_TODO;
+  w->open += !envelope_is_closed(s);
 }
 
 /* ---- settled: what becomes of a message when no job is left */
@@ -112,7 +132,7 @@ int work_to_file(struct work *w)
 
 int work_file(uint32_t handle)
 {
-  struct work *w = waiting_at(handle)->place || waiting_at(handle)->is_parked ? NULL : work_find(handle);
+  struct work *w = waiting_at(handle)->is_active ? work_find(handle) : NULL;
   struct store_name n;
 
   if (w)
@@ -171,17 +191,18 @@ static int mark_again(struct work *w)
   return w->is_unmarked ? -1 : 0;
 }
 
-int work_as_file(struct work *w)
-{
-  if (!is_in_journal(w) || file_as(w, STORE_NEW, 0, 0) == 0)
-    return 0;
-  keep(w);
-  return -1;
-}
-
 static int is_first_attempt(const struct work *w)
 {
   return w->name.state == STORE_NEW || is_in_journal(w);
+}
+
+/* the message has left the queue */
+static void forget(struct work *w)
+{
+  uint32_t handle = w->handle;
+
+  free_work(w);
+  waiting_drop(handle);
 }
 
 static void leave(struct work *w, const char *reason)
@@ -196,45 +217,84 @@ static void leave(struct work *w, const char *reason)
   if (!w->is_gone)
     flush_soon(&w->name);
   log_finished(w->name.id, reason);
-  waiting_drop(w->handle);
-  free_work(w);
+  forget(w);
 }
 
-/* the earliest next attempt among recipients still to do, and its next hop's hash (0 when
- * they have several) */
-static int earliest(struct work *w, uint64_t *next, uint32_t *hop)
+/* the next hop's hash when all recipients still to do have the same, with STORE_HELD when they
+ * wait because of the host alone; else 0 */
+static uint32_t common_hop(const struct work *w)
 {
-  static stralloc text;
+  static stralloc text; /* bound: a next hop's text */
+  const char *domain = NULL;
   struct nexthop h;
-  size_t todo = 0;
+  uint32_t hop = 0, hash, held = STORE_HELD;
 
-  *next = UINT64_MAX;
-  *hop = 0;
   for (size_t i = 0; i < w->e.nrcpt; i++) {
     const struct envelope_rcpt *r = &w->e.rcpt[i];
-    uint32_t hash;
     if (r->status != RCPT_TODO)
       continue;
-    if (r->next < *next)
-      *next = r->next;
-    hash = destination_of(program_table(), r->address, &h, &text, NULL) == 0
-             ? store_hop_hash(text.s, text.len)
-             : 0;
-    *hop = todo == 0 || *hop == hash ? hash : 0;
-    todo++;
+    held &= w->held[i];
+    if (domain && strcmp(domain, envelope_domain(r->address)) == 0)
+      continue;
+    domain = envelope_domain(r->address);
+    if (destination_of(program_table(), r->address, &h, &text, NULL) != 0)
+      return 0;
+    hash = store_hop_hash(text.s, text.len);
+    if (hop != 0 && hop != hash)
+      return 0;
+    hop = hash;
   }
-  return todo > 0;
+  return hop ? hop | held : 0;
 }
 
+/* the earliest next attempt among recipients still to do; those that come after `after` */
+static uint64_t earliest(const struct work *w, uint64_t after)
+{
+  uint64_t next = UINT64_MAX;
+
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    const struct envelope_rcpt *r = &w->e.rcpt[i];
+    if (r->status == RCPT_TODO && r->next < next && r->next >= after)
+      next = r->next;
+  }
+  return next;
+}
+
+/* when a message that waits must be read, whatever it waits for: its life is over, or its sender is
+ * owed word */
+static void note_look(struct work *w)
+{
+  uint64_t look = owed_next(w);
+
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    struct retry_message m;
+    struct retry r;
+    if (w->e.rcpt[i].status != RCPT_TODO)
+      continue;
+    work_schedule(w, i, &r, &m);
+    if (retry_end(&r, &m) < look)
+      look = retry_end(&r, &m);
+  }
+  waiting_at(w->handle)->look = look >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)clock_to_steady(look);
+}
+
+/* it waits for its time, and for its host where that alone is the reason */
 static void rest(struct work *w, uint32_t due)
 {
-  waiting_until(w->handle, w->is_held ? WAITING_NEVER : due); /* its name keeps the time */
+  uint32_t handle = w->handle, hop = w->name.hop;
+  int is_held = w->name.state == STORE_CUR && (hop & STORE_HELD);
+
+  note_look(w);
+  waiting_until(handle, due == WAITING_NEVER || w->is_held /* its name keeps the time */
+                          ? WAITING_NEVER : (uint32_t)clock_to_steady(due));
   free_work(w);
+  if (is_held)
+    line_join(handle, hop & ~(uint32_t)STORE_HELD, LINE_HELD);
 }
 
-static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
+static void wait_again(struct work *w, uint64_t next, int is_owed)
 {
-  uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next;
+  uint32_t due = next >= WAITING_NEVER ? WAITING_NEVER : (uint32_t)next, hop = common_hop(w);
   enum store_state s = due == WAITING_NEVER || w->is_held ? STORE_HOLD : STORE_CUR;
 
   waiting_at(w->handle)->is_owed = is_owed != 0;
@@ -257,36 +317,116 @@ static void wait_again(struct work *w, uint64_t next, uint32_t hop, int is_owed)
   rest(w, due);
 }
 
-/* how many recipients are not finished for good: to be tried, or reported */
-static size_t unfinished(const struct work *w)
+/* until when a message may wait outside without being read: its life is not over before */
+static uint64_t blind_until(const struct waiting *rec)
 {
-  size_t n = 0;
+  static const struct table *of;
+  static struct retry_bounds bounds;
+  uint64_t birth = rec->born ? clock_to_wall(rec->born)
+                             : store_id_time(rec->id) + (uint64_t)clock_skew(rec->made_at);
 
-  for (size_t i = 0; i < w->e.nrcpt; i++)
-    n += !envelope_is_closed(w->e.rcpt[i].status);
-  return n;
+  if (rec->look)
+    return rec->look;
+  if (of != program_table()) {
+    of = program_table();
+    retry_bounds(of, &bounds);
+  }
+  return clock_to_steady((birth < now() ? birth : now()) + bounds.look);
 }
 
-/* nothing more was tried: the message stays as it is, and waits for room */
+/* when recipient i is tried again by its schedule, whether or not it was tried now */
+static uint64_t own_turn(const struct work *w, size_t i)
+{
+  struct retry_message m;
+  struct retry r;
+  uint64_t next;
+
+  work_schedule(w, i, &r, &m);
+  next = retry_next(&r, &m, now());
+  return next ? next : now() + AGAIN_LATER;
+}
+
+static size_t first_todo(const struct work *w)
+{
+  size_t i = 0;
+
+  while (i + 1 < w->e.nrcpt && w->e.rcpt[i].status != RCPT_TODO)
+    i++;
+  return i;
+}
+
+/* some recipients are due and were not tried: the message stays as it is, and waits for its
+ * destination, but not past the time of the others, nor past its life */
 static void park(struct work *w)
 {
+  uint64_t until = earliest(w, now() + 1);
+  uint64_t turn = w->has_more_shut ? own_turn(w, first_todo(w)) : UINT64_MAX;
+  struct waiting *rec = waiting_at(w->handle);
+  uint32_t hop = w->shut_hop, handle = w->handle;
+
   if (is_in_journal(w) && w->is_unmarked && file_as(w, STORE_NEW, 0, 0) != 0) {
     keep(w); /* what is done is known here only, and would be done again */
     return;
   }
-  if (is_in_journal(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
-    waiting_at(w->handle)->hop = w->crowded_hop;
-  spawners_park(w->crowded_hop, w->handle);
+  if (w->look_again && w->look_again < turn)
+    turn = w->look_again;
+  if (turn < until)
+    until = turn;
+  until = until >= WAITING_NEVER ? WAITING_NEVER : clock_to_steady(until);
+  note_look(w);
+  if (rec->look > clock_steady() && rec->look < until)
+    until = rec->look;
+  rec->is_hurried |= w->is_hurried;
+  if (is_first_attempt(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
+    rec->hop = hop;
   free_work(w);
+  recovery_park(hop, handle, (uint32_t)until);
+}
+
+static uint64_t moved(uint64_t t, int64_t by)
+{
+  return by < 0 && (uint64_t)-by > t ? 0 : t + (uint64_t)by;
+}
+
+/* the clock was set since its times were written: they are told by the clock of today. What is
+ * still to do is written anew, so that the file is of one clock again. */
+static void tell_by_today(struct work *w, int64_t made, int64_t named)
+{
+  w->e.created = moved(w->e.created, made);
+  for (size_t i = 0; named != 0 && i < w->e.nrcpt; i++) {
+    struct envelope_rcpt *r = &w->e.rcpt[i];
+    if (r->status != RCPT_TODO || r->next == 0 || r->next >= WAITING_NEVER)
+      continue;
+    r->next = moved(r->next, named);
+    work_mark(w, i);
+  }
+}
+
+/* it is set while a message is being worked on */
+static void mind_clock(struct work *w)
+{
+  int64_t by = clock_skew(w->clock);
+
+  if (w->clock == clock_steps())
+    return;
+  w->clock = clock_steps();
+  if (w->owed_again)
+    w->owed_again = moved(w->owed_again, by);
+  tell_by_today(w, by, by);
+}
+
+static int is_shut_out(const struct work *w)
+{
+  return w->shut_hop &&
+         recovery_is_shut(w->shut_hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried);
 }
 
 void work_settle(struct work *w)
 {
   uint64_t next, owed;
-  uint32_t hop;
-  int todo;
 
-  if (w->jobs > 0 || w->is_reporting)
+  mind_clock(w);
+  if (w->jobs > 0 || w->batches > 0 || w->is_reporting || w->is_routing)
     return;
   if (w->is_removed) {
     leave(w, "removed");
@@ -294,22 +434,38 @@ void work_settle(struct work *w)
   }
   if (w->give_up)
     due_refuse(w, w->give_up);
-  if (w->is_unmarked && !is_in_journal(w) && unfinished(w) > 0 && mark_again(w) != 0) {
+  if (w->is_unmarked && !is_in_journal(w) && w->open > 0 && mark_again(w) != 0) {
     keep(w); /* reports are made from what stands in the file */
     return;
   }
   if (owed_pay(w))
     return;
-  todo = earliest(w, &next, &hop);
+  next = earliest(w, 0);
   owed = owed_next(w);
-  if (!todo && owed == OWED_NOTHING)
+  if (w->todo == 0 && owed == OWED_NOTHING)
     leave(w, "no recipient is left");
   else if (owed < next)
-    wait_again(w, owed, hop, 1);
-  else if (!w->is_held && w->crowded_hop && next <= now() && spawners_is_crowded(w->crowded_hop))
+    wait_again(w, owed, 1);
+  else if (!w->is_held && (next <= now() || w->is_hurried) && is_shut_out(w))
     park(w);
   else
-    wait_again(w, next, hop, 0);
+    wait_again(w, w->is_short && next <= now() ? now() + AGAIN_SOON : next, 0);
+}
+
+void work_batch_over(struct work *w)
+{
+  w->batches--;
+  if (!w->is_removed)
+    due_more(w);
+  work_settle(w);
+}
+
+void work_shut_out(struct work *w, const struct batch *b, const struct destination *d)
+{
+  w->has_more_shut |= w->shut_hop != 0 && w->shut_hop != d->hop;
+  w->shut_hop = d->hop;
+  work_suspend(w, b, d->nexthop);
+  work_batch_over(w);
 }
 
 void work_remove(struct work *w)
@@ -371,33 +527,53 @@ void work_noted(struct job *j, const char *const field[5])
     story(j, 'l', field, 5);
 }
 
-static void apply_delivered(struct job *j, struct envelope_rcpt *r, const struct result *res)
+static void apply_delivered(struct job *j, size_t i, const struct result *res)
 {
-  const struct envelope *e = &j->work->e;
+  const struct envelope_rcpt *r = &j->work->e.rcpt[i];
 
-  r->status = notify_taken(e, (size_t)(r - e->rcpt), res->how);
+  work_status(j->work, i, notify_taken(&j->work->e, i, res->how));
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
-static void apply_failed(struct job *j, struct envelope_rcpt *r, const struct result *res)
+static void apply_failed(struct job *j, size_t i, const struct result *res)
 {
-  r->status = RCPT_FAILED;
+  const struct envelope_rcpt *r = &j->work->e.rcpt[i];
+
+  work_status(j->work, i, RCPT_FAILED);
   log_bounced(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
-static void apply_deferred(struct job *j, struct envelope_rcpt *r, const struct result *res)
+static void apply_deferred(struct job *j, size_t i, const struct result *res)
 {
+  struct envelope_rcpt *r = &j->work->e.rcpt[i];
   uint64_t t = now();
 
-  r->next = res->until > t && res->until < t + UNTIL_MAX ? res->until : t + AGAIN_LATER;
+  r->next = res->until;
+  if (res->until <= t || due_is_beyond(j->work, i, res->until)) /* of another clock */
+    r->next = own_turn(j->work, i);
+  if (j->until == 0 || r->next < j->until)
+    j->until = r->next;
   log_deferred(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply,
                log_num(r->next));
 }
 
-static void (*const apply[])(struct job *, struct envelope_rcpt *, const struct result *) = {
+static void (*const apply[])(struct job *, size_t, const struct result *) = {
   [V_OK] = apply_delivered, [V_TEMP] = apply_deferred, [V_PERM] = apply_failed};
 
-void work_result(struct job *j, size_t rcpt, const struct result *res)
+/* an attempt that ran while the clock was set forward took the message for older than it is: what
+ * it heard is no failure for good yet */
+static int is_not_over(const struct work *w, size_t i, const struct result *res)
+{
+  struct retry_message m;
+  struct retry r;
+
+  if (res->verdict != V_PERM || strcmp(res->status, "4.4.7") != 0)
+    return 0;
+  work_schedule(w, i, &r, &m);
+  return retry_end(&r, &m) > now() + AGAIN_LATER;
+}
+
+static void apply_result(struct job *j, size_t rcpt, const struct result *res)
 {
   struct work *w = j->work;
   struct envelope_rcpt *r = &w->e.rcpt[rcpt];
@@ -406,8 +582,14 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
 
   if (r->attempts < 65535 && !res->is_uncharged)
     r->attempts++;
-  apply[res->verdict](j, r, res);
-  if (res->verdict == V_OK && unfinished(w) == 0) {
+  w->held[rcpt] = res->host == HOST_UNREACHED;
+  j->answers += res->host == HOST_ANSWERED;
+  if (res->host != HOST_ANSWERED) {
+    j->unreached++;
+    snprintf(j->why, sizeof j->why, "%s", res->reply);
+  }
+  apply[res->verdict](j, rcpt, res);
+  if (res->verdict == V_OK && w->open == 0) {
     /* the last one: the file goes at once, marks and story with it */
     w->is_gone = store_remove(queue_fd, &w->name) == 0;
     if (w->is_gone) {
@@ -418,6 +600,19 @@ void work_result(struct job *j, size_t rcpt, const struct result *res)
   work_mark(w, rcpt);
   snprintf(number, sizeof number, "%zu", rcpt);
   story(j, 'o', outcome, 5);
+}
+
+void work_result(struct job *j, size_t rcpt, const struct result *res)
+{
+  struct result r = *res;
+
+  mind_clock(j->work);
+  if (is_not_over(j->work, rcpt, res)) {
+    r.verdict = V_TEMP;
+    r.status = "4.4.1";
+    r.until = 0; /* its own schedule tells */
+  }
+  apply_result(j, rcpt, &r);
 }
 
 void work_spoken(struct job *j, const char *lines, size_t len)
@@ -453,28 +648,94 @@ void work_free_job(struct job *j)
   free(j);
 }
 
+void work_schedule(const struct work *w, size_t i, struct retry *r, struct retry_message *m)
+{
+  static const struct table *of;
+  static char domain[256];
+  static struct retry last;
+  const char *mine = envelope_domain(w->e.rcpt[i].address);
+
+  if (of != program_table() || strcmp(domain, mine) != 0) {
+    retry_find(program_table(), mine, strlen(mine), &last);
+    of = strlen(mine) < sizeof domain ? program_table() : NULL;
+    snprintf(domain, sizeof domain, "%s", mine);
+  }
+  *r = last;
+  *m = (struct retry_message){.birth = w->e.created,
+                              .key = XXH3_64bits(w->name.id, STORE_ID_LEN),
+                              .tries = w->e.rcpt[i].attempts + 1,
+                              .has_null_sender = !*w->e.sender};
+}
+
+void work_expire(struct work *w, size_t i, const char *why)
+{
+  static stralloc line; /* bound: an address and a reply */
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+  char number[24], text[400];
+  const char *outcome[] = {number, verdict_word(V_PERM), "4.4.7", "", text};
+
+  snprintf(number, sizeof number, "%zu", i);
+  snprintf(text, sizeof text, "delivery time expired: %s", why);
+  work_status(w, i, RCPT_FAILED);
+  log_bounced(w->name.id, r->address, "down", "4.4.7", text);
+  work_mark(w, i);
+  if (stralloc_copys(&line, "") &&
+      history_line_make(&line, 'o', now(), r->attempts, outcome, 5) == 0)
+    work_story(w, &line);
+}
+
+static void suspend(struct work *w, size_t i, const char *nexthop, const char *reply)
+{
+  static stralloc line; /* bound: an address and a reply */
+  struct envelope_rcpt *r = &w->e.rcpt[i];
+  char number[24];
+  const char *outcome[] = {number, verdict_word(V_TEMP), "4.4.1", "", reply};
+
+  snprintf(number, sizeof number, "%zu", i);
+  w->held[i] = 1;
+  log_deferred(w->name.id, r->address, nexthop, "4.4.1", reply, log_num(r->next));
+  work_mark(w, i);
+  if (stralloc_copys(&line, "") && history_line_make(&line, 'o', now(), 0, outcome, 5) == 0)
+    work_story(w, &line);
+}
+
+void work_suspend(struct work *w, const struct batch *b, const char *nexthop)
+{
+  uint64_t probe, turn = own_turn(w, w->due[b->from].rcpt);
+  const char *why;
+  char reply[400];
+
+  if (b->n > SUSPEND_MAX || !recovery_is_down(store_hop_hash(nexthop, strlen(nexthop)), &why, &probe))
+    return;
+  snprintf(reply, sizeof reply, "not tried now, its next hop is down: %s", why);
+  for (size_t k = b->from; k < b->from + b->n; k++) {
+    struct envelope_rcpt *r = &w->e.rcpt[w->due[k].rcpt];
+    if (r->status != RCPT_TODO || r->attempts > 0 || r->next > now())
+      continue;
+    r->next = probe < turn ? probe : turn;
+    suspend(w, w->due[k].rcpt, nexthop, reply);
+  }
+}
+
 /* what a recipient without a result gets: tried again on its schedule, or soon when the
  * attempt never began */
 static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 {
   struct work *w = j->work;
-  const char *domain = envelope_domain(w->e.rcpt[rcpt].address);
-  struct retry_message m = {.birth = w->e.created,
-                            .key = XXH3_64bits(w->name.id, STORE_ID_LEN),
-                            .tries = w->e.rcpt[rcpt].attempts + 1,
-                            .has_null_sender = !*w->e.sender,
-                            .is_local = j->to->spawner == WORK_LOCAL};
-  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING};
+  struct retry_message m;
+  struct result res = {V_TEMP, now() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING, HOST_ANSWERED};
   struct retry schedule;
   char expired[300];
 
   if (!charged) {
     w->e.rcpt[rcpt].next = res.until;
+    w->held[rcpt] = 0;
     if (!is_in_journal(w)) /* that is no reason to file it */
       work_mark(w, rcpt);
     return;
   }
-  retry_find(program_table(), domain, strlen(domain), &schedule);
+  work_schedule(w, rcpt, &schedule, &m);
+  m.is_local = j->to->spawner == WORK_LOCAL;
   res.until = retry_next(&schedule, &m, retry_clock());
   if (res.until == 0) {
     res.verdict = V_PERM;
@@ -489,16 +750,15 @@ void work_finished(struct job *j, const char *why, int charged)
 {
   struct work *w = j->work;
 
-  for (size_t i = 0; i < j->nrcpt; i++) {
-    w->busy[j->rcpt[i]] = 0;
+  mind_clock(w);
+  for (size_t i = 0; i < j->nrcpt; i++)
     if (!j->told[i])
       untold(j, j->rcpt[i], why, charged);
-  }
   work_story(w, &j->story);
   keep_spoken(j);
   w->jobs--;
   work_free_job(j);
-  if (w->jobs > 0 && w->is_unmarked && is_in_journal(w))
+  if (w->jobs + w->batches > 0 && w->is_unmarked && is_in_journal(w))
     file_as(w, STORE_NEW, 0, 0); /* a kill now must not repeat it */
   work_settle(w);
 }
@@ -517,55 +777,145 @@ static int read_message(struct work *w, int is_unverified)
   return r;
 }
 
-int work_begin(uint32_t handle)
+/* what could not be read: put aside already, gone, or to be tried again */
+static void unread(struct work *w)
+{
+  uint32_t handle = w->handle;
+
+  if (errno == EBADMSG || errno == ENOENT) {
+    if (errno == ENOENT)
+      log_finished(w->name.id, "its file is gone");
+    forget(w);
+    return;
+  }
+  log_failed("queue", w->name.id, strerror(errno));
+  free_work(w);
+  waiting_until(handle, (uint32_t)clock_steady() + AGAIN_LATER);
+}
+
+static struct work *new_work(uint32_t handle)
 {
   struct waiting *rec = waiting_at(handle);
-  struct work *w;
+  struct work *w = calloc(1, sizeof *w);
 
-  if (rec->hop != 0 && !rec->is_hurried && !rec->is_owed && spawners_is_crowded(rec->hop)) {
-    spawners_park(rec->hop, handle);
-    return 0;
-  }
-  if (work_room() == 0 || !(w = calloc(1, sizeof *w)))
-    return -1;
+  if (!w)
+    return NULL;
+  w->is_again = schedule_lane(handle) == LANE_AGAIN;
+  w->is_hurried = rec->is_hurried;
+  w->is_released = rec->is_released;
+  line_leave(handle);
   waiting_take(handle);
+  rec->is_hurried = rec->is_released = rec->is_owed = 0;
+  rec->is_active = 1;
   w->handle = handle;
   w->fd = -1;
-  w->is_hurried = rec->is_hurried;
-  rec->is_hurried = 0;
   waiting_name(handle, &w->name);
   w->next = works;
   if (works)
     works->prev = w;
   works = w;
-  working++;
-  if (read_message(w, rec->is_unverified) != 0) {
-    if (errno == EBADMSG || errno == ENOENT) {
-      if (errno == ENOENT)
-        log_finished(w->name.id, "its file is gone");
-      waiting_drop(handle);
-    } else {
-      log_failed("queue", w->name.id, strerror(errno));
-      waiting_until(handle, (uint32_t)now() + AGAIN_LATER);
-    }
-    free_work(w);
-    return 0;
+  working[w->is_again ? LANE_AGAIN : LANE_NEW]++;
+  return w;
+}
+
+static void begin(uint32_t handle)
+{
+  struct work *w = new_work(handle);
+  struct waiting *rec = waiting_at(handle);
+
+  if (!w) {
+    waiting_until(handle, (uint32_t)clock_steady() + AGAIN_SOON);
+    return;
   }
+  if (read_message(w, rec->is_unverified) != 0) {
+    unread(w);
+    return;
+  }
+  w->weight = w->e.nrcpt;
+  recipients += w->weight;
   rec->is_unverified = 0;
   if (w->e.doubtful > 0)
     log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");
+  tell_by_today(w, rec->born ? (int64_t)(clock_to_wall(rec->born) - w->e.created) : clock_skew(rec->made_at),
+                clock_skew(rec->named_at));
+  rec->named_at = w->clock = clock_steps();
+  for (size_t i = 0; i < w->e.nrcpt; i++) {
+    w->todo += w->e.rcpt[i].status == RCPT_TODO;
+    w->open += !envelope_is_closed(w->e.rcpt[i].status);
+  }
   if (w->e.content & CONTENT_LOOP)
     due_refuse(w, "5.4.6 the message has passed too many hops: it is looping");
   if (w->e.content & CONTENT_TOO_BIG)
     due_refuse(w, "5.3.4 the message is larger than message-size-limit");
-  w->busy = calloc(w->e.nrcpt, 1);
-  if (!w->busy || due_jobs(w) != 0) {
-    if (w->jobs == 0) {
-      waiting_until(handle, (uint32_t)now() + AGAIN_SOON);
-      free_work(w);
-      return 0;
-    }
+  w->held = malloc(w->e.nrcpt);
+  if (!w->held) {
+    free_work(w);
+    waiting_until(handle, (uint32_t)clock_steady() + AGAIN_SOON);
+    return;
   }
+  memset(w->held, w->name.hop & STORE_HELD ? 1 : 0, w->e.nrcpt);
+  due_begin(w);
   work_settle(w);
+}
+
+/* whether it may wait outside without being read, though it is due: that it is down, those never tried
+ * shall hear of first */
+static int waits_blind(const struct waiting *rec, enum lane_kind lane)
+{
+  uint32_t hop = rec->hop & ~(uint32_t)STORE_HELD;
+  const char *why;
+  uint64_t probe;
+
+  return hop != 0 && !rec->is_owed && rec->line != LINE_DUE && rec->line != LINE_NEW &&
+         recovery_is_shut(hop, lane, rec->is_hurried) && blind_until(rec) > clock_steady() &&
+         !(lane == LANE_NEW && recovery_is_down(hop, &why, &probe));
+}
+
+/* what is due is taken up, or waits outside. Whether it was read. */
+static int take_up(uint32_t handle)
+{
+  struct waiting *rec = waiting_at(handle);
+  enum lane_kind lane = schedule_lane(handle);
+
+  if (waits_blind(rec, lane)) {
+    recovery_park(rec->hop & ~(uint32_t)STORE_HELD, handle, (uint32_t)blind_until(rec));
+    return 0;
+  }
+  if (room(lane) > 0) {
+    begin(handle);
+    return 1;
+  }
+  line_join(handle, 0, lane == LANE_NEW ? LINE_NEW : LINE_DUE);
+  waiting_take(handle);
   return 0;
+}
+
+/* those that waited for room here */
+static void call_in(void)
+{
+  static const enum line_kind line[] = {[LANE_NEW] = LINE_NEW, [LANE_AGAIN] = LINE_DUE};
+
+  for (int lane = 0; lane < LANES; lane++)
+    for (size_t n = room((enum lane_kind)lane); n > 0; n--) {
+      uint32_t h = line_first(0, line[lane]);
+      if (h == WAITING_NONE || n + TURN_READS < room((enum lane_kind)lane))
+        break;
+      line_leave(h);
+      waiting_until(h, 0);
+    }
+}
+
+int work_turn(void)
+{
+  uint32_t h;
+  int reads = 0, looks = 0, more = due_turn();
+
+  call_in();
+  while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= clock_steady() &&
+         waiting_at(h)->due != WAITING_NEVER) {
+    if (reads >= TURN_READS || looks++ >= TURN_LOOKS)
+      return 1;
+    reads += take_up(h);
+  }
+  return more;
 }

@@ -1,9 +1,10 @@
 /* work.h - messages being worked on: from due to settled
  *
- * A message that is due is opened, its recipients are grouped by next hop into jobs, jobs
- * wait at their destination for a place, a spawner (deliver, local) makes an attempt of
- * each, results are marked in the file as they come, and when the last job is over the
- * message is settled: gone, waiting again, or reported to its sender first. */
+ * A message that is due is opened, its recipients are grouped by next hop into batches, a
+ * batch gives jobs when it is its turn at its destination (schedule.h), a spawner (deliver,
+ * local) makes an attempt of each, results are marked in the file as they come, and when the
+ * last job is over the message is settled: gone, waiting again, or reported to its sender
+ * first. */
 #ifndef QUEUE_WORK_H
 #define QUEUE_WORK_H
 
@@ -21,6 +22,13 @@
 enum work_spawner { WORK_DELIVER, WORK_LOCAL, WORK_SPAWNERS };
 
 struct destination;
+struct batch;
+
+/* a recipient that is due, with its next hop's hash */
+struct due {
+  uint64_t hop;
+  size_t rcpt;
+};
 
 /* a message being worked on */
 struct work {
@@ -28,15 +36,25 @@ struct work {
   uint32_t handle; /* waiting.h */
   struct store_name name;
   struct envelope e;
-  unsigned char *busy; /* per recipient: in a job */
-  size_t jobs;         /* not yet over */
+  unsigned char *held; /* per recipient: waits because of the host alone (STORE_HELD) */
+  struct due *due;     /* due.c: those that are, sorted by next hop */
+  size_t ndue, routed, spread; /* of them; recipients looked at; due[] that are in batches */
+  struct work *next_routing;
+  int is_routing;
+  size_t batches, jobs; /* that wait for their turn; that are not yet over */
+  size_t todo, open;    /* recipients still to do; those, and whom their sender is owed word of */
+  size_t weight;        /* recipients */
   int fd;              /* O_RDWR once something was marked, else -1 */
   int is_changed;      /* in the journal: its file, when it gets one, has other marks */
   stralloc story;      /* in the journal: history lines for its file; bound: those of its jobs */
-  int is_hurried, is_removed, is_reporting, is_warning;
+  int is_hurried, is_released, is_again, is_removed, is_reporting, is_warning;
   int is_held;   /* goes on hold when its jobs end */
   char *give_up; /* then its recipients fail, with this text: "5.3.0 TEXT"; or NULL */
-  uint32_t crowded_hop; /* a next hop it could not be sent to for want of room; 0: none */
+  uint16_t clock;       /* clock_steps(): its times are by that clock */
+  int is_short;         /* of memory: the rest is tried again soon */
+  uint32_t shut_hop;    /* a next hop that has no use for it now; 0: none */
+  int has_more_shut;    /* and others */
+  uint64_t look_again;  /* wall clock: an attempt there will tell then; 0: none */
   uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
   uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
   int is_unmarked; /* the queue could not be written: what is done is known here only */
@@ -49,7 +67,6 @@ struct work {
 #define JOB_STEPS_MAX 64 /* of one attempt that are kept */
 
 struct job {
-  struct job *next; /* at its destination */
   struct job *chain; /* by number */
   uint64_t number;
   struct work *work;
@@ -58,6 +75,10 @@ struct job {
   size_t *rcpt; /* numbers of its recipients in the envelope */
   unsigned char *told; /* per recipient: has a result */
   unsigned int attempt, steps;
+  int is_probe, is_doubtful; /* schedule.c */
+  size_t answers, unreached; /* results of a host; that none was reached, or it was lost */
+  uint64_t until;  /* wall clock: the earliest next attempt its results name; 0: none */
+  char why[300];   /* the last result without a host */
   stralloc story; /* history lines, written when the job is over; bound: JOB_STEPS_MAX and nrcpt lines */
   char host[300]; /* the last host it spoke to */
   uint64_t started;
@@ -66,11 +87,8 @@ struct job {
 
 /* the queue directory; before anything else */
 void work_open(int queue_fd);
-/* begins with a message that is due; it leaves the waiting list's schedule. 0; -1 when too
- * many are being worked on (it stays due). */
-int work_begin(uint32_t handle);
-/* how many may still begin */
-size_t work_room(void);
+/* takes up what is due, some of it: called once a turn. Whether there is more. */
+int work_turn(void);
 /* the work on a message, or NULL */
 struct work *work_find(uint32_t handle);
 /* an administrator removes a message that is being worked on: it goes when its jobs end */
@@ -94,6 +112,7 @@ struct result {
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
   enum notify_action how; /* it was taken, for V_OK */
+  enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED } host;
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
@@ -104,13 +123,26 @@ void work_spoken(struct job *j, const char *lines, size_t len);
 /* the job is over. why: NULL when the attempt reported; else why it did not. charged: it
  * counts as an attempt (it may have reached the peer). Frees j. */
 void work_finished(struct job *j, const char *why, int charged);
+/* a batch has given its last job */
+void work_batch_over(struct work *w);
+/* a batch must leave its destination: what is left of it waits outside */
+void work_shut_out(struct work *w, const struct batch *b, const struct destination *d);
+/* those of due[] that were never tried, and whose next hop is down, are deferred uncharged, so that
+ * people can see why */
+void work_suspend(struct work *w, const struct batch *b, const char *nexthop);
+/* a recipient gets another status */
+void work_status(struct work *w, size_t i, enum rcpt_status s);
+/* it goes back: its life is over, and why is what was said last */
+void work_expire(struct work *w, size_t i, const char *why);
+/* how the schedule of recipient i looks at it */
+struct retry;
+struct retry_message;
+void work_schedule(const struct work *w, size_t i, struct retry *r, struct retry_message *m);
 /* writes the state of recipient i into the file, if it is one; what cannot be written is tried
  * again before the message is settled */
 void work_mark(struct work *w, size_t i);
 /* appends history lines to the file */
 void work_story(struct work *w, const stralloc *lines);
-/* a message that is in the journal becomes a file. 0; -1: it cannot now, and is settled again */
-int work_as_file(struct work *w);
 void work_free_job(struct job *j);
 /* nothing is under way any more: the message leaves, waits again, or a report is started */
 void work_settle(struct work *w);

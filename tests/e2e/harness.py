@@ -201,9 +201,9 @@ class Instance:
     alive = []
 
     def __init__(self, settings=None, tables=None, privileged=False, hostname="heloise.example",
-                 address=None, port=None, is_shared=False, make=True):
+                 address=None, port=None, is_shared=False, make=True, programs=None):
         prepare_programs()
-        self.bin = _places[build_dir()]
+        self.bin = programs or _places[build_dir()]
         self.privileged, self.hostname, self.is_shared = privileged, hostname, is_shared
         self.user = pwd.getpwnam("root") if privileged else ordinary_user()
         self.top = tempfile.mkdtemp(prefix="heloise-e2e-")

@@ -285,6 +285,39 @@ def streams():
     equal(len(i.queue()), 30)
 
 
+@test("what takes longer than two seconds shows on a terminal how far it is, and nothing elsewhere")
+def progress():
+    i = instance().start()
+    fill(i)
+    data = i.cli("queue", "export", "-", ok=True).stdout
+    for is_terminal in (True, False):
+        ours, theirs = pty.openpty() if is_terminal else os.pipe()
+        p = subprocess.Popen(i.command("heloise", "queue", "import", "-"), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=theirs, **i.as_user())
+        os.close(theirs)
+        p.stdin.write(data[:200])
+        p.stdin.flush()
+        time.sleep(2.2)
+        p.stdin.write(data[200:])
+        p.stdin.close()
+        contains(p.stdout.read().decode(), "4 were in the queue already")
+        equal(p.wait(), 0)
+        said = b""
+        try:
+            while True:
+                piece = os.read(ours, 4096)
+                if not piece:
+                    break
+                said += piece
+        except OSError:
+            pass
+        os.close(ours)
+        if is_terminal:
+            check(said.startswith(b"\r") and said.endswith(b"\r\x1b[K"), said)
+        else:
+            equal(said, b"")
+
+
 @test("a user who may not look at the queue gets mailq with his own messages, and nothing else")
 def guests():
     if not IS_ROOT:

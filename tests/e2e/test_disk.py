@@ -78,17 +78,20 @@ def sendmail_full():
 @test("a full disk where peer memory lies: what is learned is lost, mail goes out; cut short: the same")
 def memory_full():
     sink = Sink([("EHLO", "502 what?"), ("RCPT TO:<late@*", "450 4.2.1 later")])
-    with Small(where="state", access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route]) as small:
+    with Small(where="state", settings={"session-reuse-idle": "0"},  # each message learns for itself
+               access=["client:127.0.0.0/8 relay"],
+               routes=["peer.example " + sink.route, "up.example " + Sink().route]) as small:
         i = small.i
+        i.wait_event("delivered", id=i.send("", "x@up.example"))  # the files are open
         small.fill()
-        for _ in range(2):
-            i.wait_event("delivered", id=i.send("", "x@peer.example"))
         number = i.send("", "late@peer.example")
         i.wait_event("deferred", id=number)
         told = i.cli("queue", "why", number, ok=True).text
         check("could not be remembered: EHLO fails" in told and "remembered about" not in told, told)
         equal(i.find_events("learned"), [])
         check(i.find_events("failed"), i.log_text())
+        for _ in range(2):
+            i.wait_event("delivered", id=i.send("", "x@peer.example"))
         for name in "peers", "offers":
             os.truncate(small.queue + "/" + name, 0)
         small.fill()

@@ -276,7 +276,7 @@ def retry():
     number = deferred(i, i.send("alice@heloise.example", "bob@down.example"))
     for count, what in enumerate((number, "down.example", "all"), 2):
         i.cli("queue", "retry", what, ok=True)
-        i.wait_event("deferred", id=number, count=count)
+        deferred(i, number, count=count)
     contains(i.cli("queue", "retry", "other.example").text, "0 messages")
 
 

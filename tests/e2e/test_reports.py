@@ -392,7 +392,7 @@ def owing(i):
     try:
         for path in i.queue_files():
             with open(path, "rb") as f:
-                found += re.findall(rb"(?m)^r (.) [0-9a-f]{4} [0-9a-f]{8} ", f.read())
+                found += re.findall(rb"(?m)^r (.) [0-9a-f]{4}.[0-9a-f]{8} ", f.read())
     except FileNotFoundError:  # moved this moment
         return owing(i)
     return sorted(x.decode() for x in found)

@@ -3,7 +3,7 @@
 import json
 import re
 
-from harness import Instance, check, contains, equal, free_port, letter, main, new_address, test
+from harness import Instance, check, contains, equal, free_port, letter, main, new_address, test, wait_for
 from sink import Sink
 
 
@@ -62,8 +62,8 @@ def outdated():
     i = Instance(tables={"routes": ["peer.example [%s]:%d" % (address, free_port(address))],
                          "retry": ["peer.example every 1h life 1d"], "access": ["client:127.0.0.0/8 relay"]})
     number = deferred(i.start())
-    text = why(i, number)
-    contains(text, "remembered about", "(down)")
+    text = wait_for("the attempt's story", lambda: "remembered about" in why(i, number) and why(i, number))
+    contains(text, "(down)")
     check("The next attempt" not in text, text)
 
 

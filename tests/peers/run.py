@@ -198,6 +198,8 @@ class Run:
             else:
                 getattr(self, "check_" + word)(sessions, rest)
         self.check_bounce(instance, bounce)
+        if last and last[0] == "deferred":  # the next message, getting through, would call it
+            instance.cli("queue", "remove", number)
 
     def outcome(self, instance, lock, number, who, count):
         def there():

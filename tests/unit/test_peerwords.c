@@ -70,6 +70,53 @@ static void test_values(void **state)
   }
 }
 
+/* what the queue asks of the table */
+static void test_limits(void **state)
+{
+  static const struct {
+    const char *value;
+    int ok;
+    uint32_t conns, rate;
+    uint64_t ms;
+  } c[] = {
+    {"conns=5", 1, 5, 0, 0},
+    {"rate=100/1m", 1, 0, 100, 60000},
+    {"helo rate=1/1s conns=10000 no-dsn", 1, 10000, 1, 1000},
+    {"rate=10000/1d", 1, 0, 10000, 86400000},
+    {"rate=3/1h30m", 1, 0, 3, 5400000},
+    {"conns=", 0, 0, 0, 0},
+    {"conns=0", 0, 0, 0, 0},
+    {"conns=10001", 0, 0, 0, 0},
+    {"conns=-1", 0, 0, 0, 0},
+    {"conns=5x", 0, 0, 0, 0},
+    {"rate=", 0, 0, 0, 0},
+    {"rate=100", 0, 0, 0, 0},
+    {"rate=100/", 0, 0, 0, 0},
+    {"rate=/1m", 0, 0, 0, 0},
+    {"rate=0/1m", 0, 0, 0, 0},
+    {"rate=10001/1m", 0, 0, 0, 0},
+    {"rate=100/60", 0, 0, 0, 0}, /* sixty what? */
+    {"rate=100/m", 0, 0, 0, 0},
+    {"rate=100/500ms", 0, 0, 0, 0},
+    {"rate=100/2d", 0, 0, 0, 0},
+    {"rate=100/1m/1m", 0, 0, 0, 0},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    const char *why = NULL;
+    struct peerwords w;
+    int r = peerwords_parse(c[i].value, strlen(c[i].value), &w, &why);
+    if ((r == 0) != c[i].ok)
+      fail_msg("\"%s\": %d %s", c[i].value, r, why ? why : "-");
+    if (r != 0)
+      continue;
+    assert_int_equal(w.conns, c[i].conns);
+    assert_int_equal(w.rate, c[i].rate);
+    assert_int_equal(w.rate_ms, c[i].ms);
+  }
+}
+
 static void add(struct table_maker *m, const char *key, const char *value)
 {
   struct ip_net net;
@@ -121,6 +168,18 @@ static void test_find(void **state)
     if (w.off != c[i].off)
       fail_msg("%s %s: %x instead of %x", c[i].ip, c[i].host, w.off, c[i].off);
   }
+  {
+    static const struct {
+      const char *name;
+      uint32_t off;
+    } n[] = {{"MX.example.net", VERB_8BITMIME}, {"other.example.net", VERB_CHUNKING},
+             {"elsewhere.example", VERB_AUTH}};
+    for (size_t i = 0; i < sizeof n / sizeof *n; i++) {
+      struct peerwords w;
+      peerwords_find_name(t, n[i].name, &w);
+      assert_int_equal(w.off, n[i].off);
+    }
+  }
   table_close(t);
   close(fd);
 }
@@ -128,7 +187,7 @@ static void test_find(void **state)
 static void test_no_table(void **state)
 {
   struct ip ip = {.family = 4};
-  struct peerwords w = {1, 1, 1, 1, PEER_TLS_MAY};
+  struct peerwords w = {.says_helo = 1, .says_ehlo = 1, .off = 1, .no_reuse = 1, .tls = PEER_TLS_MAY};
 
   (void)state;
   peerwords_find(NULL, &ip, 25, "mx.example", &w);
@@ -138,7 +197,8 @@ static void test_no_table(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_find),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_limits),
+                                     cmocka_unit_test(test_find),
                                      cmocka_unit_test(test_no_table)};
 
   return cmocka_run_group_tests_name("peerwords", tests, NULL, NULL);

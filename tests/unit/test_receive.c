@@ -99,6 +99,8 @@ static void one_more(void)
     loop_end();
 }
 
+static size_t announced;
+
 static void on_durable(void *arg, struct incoming *in)
 {
   struct owner *o = arg;
@@ -107,6 +109,7 @@ static void on_durable(void *arg, struct incoming *in)
     o->durable++;
     strcpy(o->id, receive_id(in));
   }
+  assert_true(announced-- > 0); /* before anybody is answered */
   one_more();
 }
 
@@ -121,7 +124,13 @@ static void on_refused(void *arg, struct incoming *in, enum verdict v, const cha
   one_more();
 }
 
-static const struct receive_ops ops = {on_durable, on_refused, RECEIVE_REFUSES};
+static void on_committed(const struct incoming *in)
+{
+  assert_non_null(receive_id(in));
+  announced++;
+}
+
+static const struct receive_ops ops = {on_committed, on_durable, on_refused, RECEIVE_REFUSES};
 
 static void give_up(struct loop_timer *t)
 {

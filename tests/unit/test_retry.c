@@ -184,6 +184,40 @@ static void test_find(void **state)
   assert_memory_equal(&r, &d, sizeof r);
 }
 
+/* no gap that retry_next() gives is longer */
+static void test_longest(void **state)
+{
+  static const struct {
+    const char *value;
+    uint64_t longest;
+  } c[] = {
+    {RETRY_DEFAULT, 12096}, {"every 2s", 2},          {"every 10m jitter 0", 600},
+    {"every 1h", 4032},            {"list 1s,3h,2s", 12096}, {"parabola 20 cap 1m", 300},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    struct retry r;
+    parse(c[i].value, &r);
+    assert_int_equal(retry_longest(&r), c[i].longest);
+    for (uint64_t age = 0; age < 400000; age += 977) {
+      struct retry_message m = {.birth = 1000, .key = age * 31, .tries = (unsigned int)(age % 5)};
+      uint64_t next = retry_next(&r, &m, 1000 + age);
+      assert_true(next == 0 || next <= 1000 + age + c[i].longest);
+    }
+  }
+}
+
+static void test_bounds_without_table(void **state)
+{
+  struct retry_bounds b;
+
+  (void)state;
+  retry_bounds(NULL, &b);
+  assert_int_equal(b.longest, 12096);
+  assert_int_equal(b.look, 14400);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -191,7 +225,8 @@ int main(void)
     cmocka_unit_test(test_parabola), cmocka_unit_test(test_end_of_life),
     cmocka_unit_test(test_jitter),   cmocka_unit_test(test_exact),
     cmocka_unit_test(test_list),     cmocka_unit_test(test_odd_clocks),
-    cmocka_unit_test(test_find),
+    cmocka_unit_test(test_find),     cmocka_unit_test(test_longest),
+    cmocka_unit_test(test_bounds_without_table),
   };
 
   return cmocka_run_group_tests_name("retry", tests, NULL, NULL);
