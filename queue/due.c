@@ -326,12 +326,12 @@ void due_forget(struct work *w)
   w->is_routing = 0;
 }
 
-int due_turn(void)
+void due_turn(void)
 {
   struct work *w = routing;
 
   if (!w)
-    return 0;
+    return;
   if (w->is_removed || look(w)) {
     due_forget(w);
     if (!w->is_removed)
@@ -343,5 +343,9 @@ int due_turn(void)
     routing_last = w;
     w->next_routing = NULL;
   }
+}
+
+int due_has_more(void)
+{
   return routing != NULL;
 }

@@ -8,8 +8,10 @@
  * long list some at a time: due_turn() goes on. Those whose route says no have failed
  * afterwards. What could not be done for want of memory is left, and w->is_short says so. */
 void due_begin(struct work *w);
-/* once a turn: goes on with one long list; whether there is more to do */
-int due_turn(void);
+/* once a turn: goes on with one long list */
+void due_turn(void);
+/* whether there is more to do: another turn has to follow at once */
+int due_has_more(void);
 /* some of its batches are gone: makes more, if there are any to make */
 void due_more(struct work *w);
 /* a job of at most `limit` recipients, taken off batch b. NULL without memory. */

@@ -908,8 +908,9 @@ static void call_in(void)
 int work_turn(void)
 {
   uint32_t h;
-  int reads = 0, looks = 0, more = due_turn();
+  int reads = 0, looks = 0;
 
+  due_turn();
   call_in();
   while ((h = waiting_first()) != WAITING_NONE && waiting_at(h)->due <= clock_steady() &&
          waiting_at(h)->due != WAITING_NEVER) {
@@ -917,5 +918,5 @@ int work_turn(void)
       return 1;
     reads += take_up(h);
   }
-  return more;
+  return due_has_more(); /* what was taken up just now may be too long for one turn */
 }

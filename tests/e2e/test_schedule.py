@@ -314,5 +314,18 @@ def too_many():
     check(i.find_events("learned"), "the card knows nothing")
 
 
+@test("a list that is longer than what one turn looks at goes on at once, with nothing else to wake it")
+def long_list():
+    sink = Sink()
+    i = instance({"list": sink.route}, settings={"recipient-limit": "10000", "attempt-recipients": "1000"}).start()
+    with Client(i) as c:
+        c.cmd("EHLO client.example", 250)
+        c.cmd("MAIL FROM:<alice@heloise.example>", 250)
+        for n in range(5000):
+            c.cmd("RCPT TO:<r%d@list.example>" % n, 250)
+        number = c.data()
+    i.wait_event("finished", id=number)  # sooner than the manager looks again by itself
+
+
 if __name__ == "__main__":
     main()
