@@ -35,7 +35,7 @@ static int list_text(const struct sight *s, int is_first)
 
   if (is_first)
     r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8s  %-9s  %s\n", "ID", "STATE", "AGE", "SIZE", "NEXT",
-                "SENDER, RECIPIENTS");
+                     "SENDER, RECIPIENTS");
   r |= inspect_say(v, 0, "%-15s  %-8s  %7s  %8llu  %-9s  <%s>\n", s->e.id, sight_state_word(s->m),
               sight_duration(sight_now() > s->e.created ? sight_now() - s->e.created : 0),
               (unsigned long long)s->e.body_len,
