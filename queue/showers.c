@@ -218,8 +218,10 @@ static pid_t start_child(const struct asker *a, struct shower **child)
   struct shower *s = a->is_guest && guests >= GUESTS_MAX ? NULL : calloc(1, sizeof *s);
   pid_t pid = s ? fork() : -1;
 
-  if (pid < 0)
+  if (pid < 0) {
     free(s);
+    s = NULL;
+  }
   *child = s;
   return pid;
 }
