@@ -26,7 +26,7 @@ enum act {
 /* what became of it: a letter each in an answer */
 enum acted {
   ACTED_DONE = 'd',
-  ACTED_LATER = 'l',   /* when its attempt ends */
+  ACTED_LATER = 'l',   /* when the attempts of it that run have ended */
   ACTED_NOTHING = 'n', /* it was so already, or cannot be */
   ACTED_UNKNOWN = 'u', /* no such message */
   ACTED_FAILED = 'f'   /* its file cannot be changed */

@@ -29,7 +29,7 @@ static const struct deed {
   {REQUEST_RELEASE, ACT_RELEASE, {"is released", "are released"}, {"is released", "are released"},
    {"was not on hold", "were not on hold"}},
   {REQUEST_RETRY, ACT_RETRY, {"is tried again now", "are tried again now"}, {"", ""},
-   {"is being tried this moment", "are being tried this moment"}},
+   {"is being tried, or about to be", "are being tried, or about to be"}},
   {REQUEST_REMOVE, ACT_REMOVE, {"was removed", "were removed"},
    {"is being tried this moment and goes when that ends",
     "are being tried this moment and go when that ends"},

@@ -170,9 +170,7 @@ struct visit {
 
 static void inspect_of(const struct store_name *n, struct inspect_message *m)
 {
-  m->name = *n;
-  m->is_active = 0;
-  m->due = n->state == STORE_HOLD ? UINT32_MAX : n->next;
+  *m = (struct inspect_message){.name = *n, .due = n->state == STORE_HOLD ? UINT32_MAX : n->next};
 }
 
 static int visit(void *arg, const struct store_name *n)

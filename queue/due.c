@@ -332,10 +332,9 @@ void due_turn(void)
 
   if (!w)
     return;
-  if (w->is_removed || look(w)) {
+  if (look(w)) {
     due_forget(w);
-    if (!w->is_removed)
-      spread(w);
+    spread(w);
     work_settle(w);
   } else if (w->next_routing) { /* the next one's turn */
     routing = w->next_routing;

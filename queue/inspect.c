@@ -163,8 +163,8 @@ static void show_text(struct sight *s, const struct story *story)
   const struct inspect_view *v = s->v;
   const struct envelope *e = &s->e;
 
-  inspect_say(v, 0, "Id:         %s\nState:      %s\nSender:     <%s>\n", e->id, sight_state_word(s->m),
-              sight_clean(e->sender));
+  inspect_say(v, 0, "Id:         %s\nState:      %s%s\nSender:     <%s>\n", e->id, sight_state_word(s->m),
+              sight_doing(s->m), sight_clean(e->sender));
   inspect_say(v, 0, "Created:    %s (%s ago)\n", sight_time(e->created),
               sight_duration(sight_now() > e->created ? sight_now() - e->created : 0));
   if (s->m->due != UINT32_MAX && !s->m->is_active)
@@ -189,6 +189,7 @@ static int show_json(struct sight *s, const struct story *story)
 {
   json_t *o = sight_json(s);
 
+  sight_under_way(s, o);
   json_object_set_new(o, "client", json_bytes(s->e.client));
   json_object_set_new(o, "helo", json_bytes(s->e.helo));
   json_object_set_new(o, "protocol", json_bytes(s->e.protocol));

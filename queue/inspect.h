@@ -17,6 +17,10 @@ struct inspect_message {
   struct store_name name;
   int is_active;   /* being worked on */
   uint32_t due;    /* epoch; UINT32_MAX: not by itself */
+  /* of one that was found, and is being worked on: what is under way */
+  size_t attempts, turns; /* attempts that run; destinations at which it waits for its turn */
+  int is_reporting;       /* a report to its sender is being made */
+  const char *ordered;    /* what is done when that ends: "hold", "remove", "bounce"; NULL: nothing */
 };
 
 #define INSPECT_ALL (-1L)

@@ -1,8 +1,8 @@
 /* orders.c - what an administrator orders done to messages
  *
- * Runs in the manager. Messages are named by id; those being worked on have it done to them when
- * their attempts end. What is ordered for a path comes from verify, and is believed no further than
- * the path's form. */
+ * Runs in the manager. Messages are named by id. Those that wait for their turn at a destination lose
+ * it, and have it done to them at once; those that are being tried, when their attempts end. What is
+ * ordered for a path comes from verify, and is believed no further than the path's form. */
 #include "queue/orders.h"
 
 #include <errno.h>
@@ -55,10 +55,20 @@ static enum acted settle_at(struct target *t, enum acted r, uint32_t due)
   return r;
 }
 
+/* done; or it is waited for: what is being tried, a report, or a disk that does not take it */
+static enum acted at_once(const struct target *t)
+{
+  return waiting_at(t->handle)->is_active ? ACTED_LATER : ACTED_DONE;
+}
+
 static enum acted hold(struct target *t)
 {
-  if (t->work)
-    return work_hold(t->work, 1) ? ACTED_LATER : ACTED_NOTHING;
+  if (t->work && t->work->is_held)
+    return ACTED_NOTHING;
+  if (t->work) {
+    work_hold(t->work);
+    return at_once(t);
+  }
   return settle_at(t, act_hold(queue_fd, &t->name), WAITING_NEVER);
 }
 
@@ -81,7 +91,7 @@ static enum acted release(struct target *t)
   enum acted r;
 
   if (t->work)
-    return work_hold(t->work, 0) ? ACTED_DONE : ACTED_NOTHING;
+    return work_release(t->work) ? ACTED_DONE : ACTED_NOTHING;
   if (t->name.state == STORE_HOLD && t->name.next == WAITING_NEVER)
     return hurry(t); /* a route held it: its recipients have no time of their own */
   r = act_release(queue_fd, &t->name);
@@ -90,8 +100,14 @@ static enum acted release(struct target *t)
 
 static enum acted give_up(struct target *t)
 {
-  if (t->work)
-    return work_bounce(t->work, t->text) == 0 ? ACTED_LATER : ACTED_FAILED;
+  int waits = t->work && (t->work->jobs > 0 || t->work->is_reporting);
+
+  if (t->work && t->work->todo == 0)
+    return ACTED_NOTHING;
+  if (t->work && work_bounce(t->work, t->text) != 0)
+    return ACTED_FAILED;
+  if (t->work) /* which may be gone */
+    return waits ? ACTED_LATER : ACTED_DONE;
   return settle_at(t, act_bounce(queue_fd, &t->name, t->text), now());
 }
 
@@ -101,7 +117,7 @@ static enum acted throw_away(struct target *t)
 
   if (t->work) {
     work_remove(t->work);
-    return ACTED_LATER;
+    return at_once(t);
   }
   r = act_remove(queue_fd, &t->name);
   if (r == ACTED_DONE)

@@ -289,12 +289,42 @@ static void append(struct lane *l, struct batch *b)
   l->to->batches++;
   l->batches++;
   l->fresh += !b->has_begun;
+  b->lane = l;
   b->next = NULL;
-  if (l->first)
-    l->last->next = b;
+  b->prev = l->first ? l->last : NULL;
+  if (b->prev)
+    b->prev->next = b;
   else
     l->first = b;
   l->last = b;
+}
+
+static void take_out(struct batch *b)
+{
+  struct lane *l = b->lane;
+
+  *(b->prev ? &b->prev->next : &l->first) = b->next;
+  *(b->next ? &b->next->prev : &l->last) = b->prev;
+  l->to->batches--;
+  l->batches--;
+  l->fresh -= !b->has_begun;
+}
+
+static void join_work(struct batch *b, struct work *w)
+{
+  b->work = w;
+  b->sibling_before = NULL;
+  b->sibling = w->waits;
+  if (w->waits)
+    w->waits->sibling_before = b;
+  w->waits = b;
+}
+
+static void leave_work(struct batch *b)
+{
+  *(b->sibling_before ? &b->sibling_before->sibling : &b->work->waits) = b->sibling;
+  if (b->sibling)
+    b->sibling->sibling_before = b->sibling_before;
 }
 
 int schedule_add(struct work *w, const struct batch *b, const char *nexthop, enum work_spawner s,
@@ -309,33 +339,40 @@ int schedule_add(struct work *w, const struct batch *b, const char *nexthop, enu
     return -1;
   }
   *copy = *b;
-  copy->work = w;
   copy->has_begun = 0;
+  join_work(copy, w);
   w->batches++;
   append(&d->lane[w->is_again ? LANE_AGAIN : LANE_NEW], copy);
   schedule_ready(d);
   return 0;
 }
 
-static struct batch *take_first(struct lane *l)
-{
-  struct batch *b = l->first;
-
-  l->first = b->next;
-  l->to->batches--;
-  l->batches--;
-  l->fresh -= !b->has_begun;
-  return b;
-}
-
 void schedule_dismiss(struct destination *d)
 {
   for (size_t i = 0; i < LANES; i++)
     while (d->lane[i].first) {
-      struct batch *b = take_first(&d->lane[i]);
+      struct batch *b = d->lane[i].first;
+      take_out(b);
+      leave_work(b);
       work_shut_out(b->work, b, d);
       free(b);
     }
+}
+
+void schedule_withdraw(struct work *w)
+{
+  struct batch *b;
+
+  while ((b = w->waits)) {
+    struct destination *d = b->lane->to;
+    take_out(b);
+    leave_work(b);
+    w->batches--;
+    free(b);
+    recovery_call(d); /* there is room for others */
+    schedule_ready(d);
+    rest(d);
+  }
 }
 
 /* ---- the next job */
@@ -367,16 +404,16 @@ static struct lane *next_lane(struct fleet *f)
 static struct job *cut(struct lane *l)
 {
   struct destination *d = l->to;
-  struct batch *b = take_first(l);
+  struct batch *b = l->first;
   struct work *w = b->work;
-  struct job *j = NULL;
+  struct job *j = due_job(w, b, d->spawner == WORK_LOCAL ? 1 : settings.attempt_recipients);
 
-  if (!w->is_removed)
-    j = due_job(w, b, d->spawner == WORK_LOCAL ? 1 : settings.attempt_recipients);
+  take_out(b);
   if (j && b->n > 0) {
     b->has_begun = 1;
     append(l, b);
   } else {
+    leave_work(b);
     free(b);
     work_batch_over(w); /* it may be gone afterwards, when it gave no job */
   }

@@ -17,8 +17,10 @@
 enum lane_kind { LANE_NEW, LANE_AGAIN, LANES };
 
 struct batch {
-  struct batch *next; /* in its lane */
+  struct lane *lane;
+  struct batch *next, *prev;         /* in its lane */
   struct work *work;
+  struct batch *sibling, *sibling_before; /* of the same work */
   size_t from, n; /* work->due: those that are in no job yet */
   int has_begun;
 };
@@ -60,6 +62,8 @@ struct destination {
  * mail. 0, or -1 (ENOMEM). */
 int schedule_add(struct work *w, const struct batch *b, const char *nexthop, enum work_spawner s,
                  uint64_t key);
+/* takes all batches of w away from where they wait: what is in no job yet is not sent by it */
+void schedule_withdraw(struct work *w);
 /* the next job that has a place, by turns; NULL without. It flies from now on. */
 struct job *schedule_next(enum work_spawner s);
 /* a job has ended: what it says of its host, before work_finished(), and that its place is free,

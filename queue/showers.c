@@ -18,12 +18,14 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "queue/import.h"
+#include "queue/act.h"
 #include "queue/clock.h"
+#include "queue/import.h"
 #include "queue/inspect.h"
 #include "queue/line.h"
 #include "queue/recovery.h"
 #include "queue/waiting.h"
+#include "queue/work.h"
 
 #define GUESTS_MAX 4 /* children at once for users who may not do more */
 #define TEXT_MAX 32000
@@ -57,11 +59,23 @@ static void look_at(uint32_t h, struct inspect_message *m)
 {
   const struct waiting *w = waiting_at(h);
 
+  *m = (struct inspect_message){.is_active = 0};
   waiting_name(h, &m->name);
   m->is_active = w->is_active;
   m->due = w->due == WAITING_NEVER ? w->due : (uint32_t)clock_to_wall(w->due);
   if (w->line == LINE_DUE || w->line == LINE_NEW)
     m->due = w->next; /* it came, and the message waits for its destination */
+}
+
+static void look_at_work(const struct work *w, struct inspect_message *m)
+{
+  m->attempts = w->jobs;
+  m->turns = w->batches;
+  m->is_reporting = w->is_reporting;
+  m->ordered = w->is_removed ? act_word(ACT_REMOVE)
+               : w->give_up && w->todo > 0 ? act_word(ACT_BOUNCE)
+               : w->is_held ? act_word(ACT_HOLD)
+                            : NULL;
 }
 
 static int each(int (*f)(void *arg, const struct inspect_message *m), void *arg)
@@ -87,6 +101,8 @@ static int find(const char *id, struct inspect_message *m)
   if (h == WAITING_NONE)
     return -1;
   look_at(h, m);
+  if (m->is_active)
+    look_at_work(work_find(h), m);
   return 0;
 }
 

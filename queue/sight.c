@@ -110,6 +110,18 @@ const char *sight_state_word(const struct inspect_message *m)
   return filter_state_word(sight_state(m));
 }
 
+const char *sight_doing(const struct inspect_message *m)
+{
+  static char text[120];
+
+  if (!m->is_active)
+    return "";
+  snprintf(text, sizeof text, "%s%s%s%s%s", m->attempts ? ", being tried" : "",
+           m->turns ? ", waits for its turn" : "", m->is_reporting ? ", a report is being made" : "",
+           m->ordered ? ", then: " : "", m->ordered ? m->ordered : "");
+  return text;
+}
+
 uint64_t sight_next(const struct sight *s)
 {
   uint64_t next = UINT64_MAX;
@@ -233,6 +245,20 @@ json_t *sight_json(const struct sight *s)
   json_object_set_new(o, "state", json_string(sight_state_word(s->m)));
   json_object_set_new(o, "recipients", rcpts_json(s));
   return o;
+}
+
+void sight_under_way(const struct sight *s, json_t *o)
+{
+  const struct inspect_message *m = s->m;
+  json_t *u = m->is_active ? json_object() : json_null();
+
+  json_object_set_new(o, "under_way", u);
+  if (!m->is_active)
+    return;
+  json_object_set_new(u, "attempts", json_integer((json_int_t)m->attempts));
+  json_object_set_new(u, "turns", json_integer((json_int_t)m->turns));
+  json_object_set_new(u, "report", json_boolean(m->is_reporting));
+  json_object_set_new(u, "ordered", m->ordered ? json_string(m->ordered) : json_null());
 }
 
 int sight_print(const struct inspect_view *v, json_t *o)

@@ -33,6 +33,10 @@ void sight_close(struct sight *s);
 const char *sight_reply(const struct sight *s, size_t i);
 enum filter_state sight_state(const struct inspect_message *m);
 const char *sight_state_word(const struct inspect_message *m);
+/* what is under way for one that is being worked on, to stand behind its state; or "" */
+const char *sight_doing(const struct inspect_message *m);
+/* the same as an object "under_way", null for one that waits */
+void sight_under_way(const struct sight *s, json_t *o);
 /* calls f for every message that is meant, opened, until it returns non-zero; that, or 0 */
 int sight_each(const struct inspect_view *v, const struct filter *f,
                int (*take)(void *arg, struct sight *s), void *arg);

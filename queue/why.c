@@ -73,6 +73,20 @@ static void add_return(const struct sight *s, struct future *f)
   add(f, text, " goes back to ", *s->e.sender ? "its sender." : "the postmaster.");
 }
 
+/* a recipient of a message that is being worked on: which of several is being tried is not known */
+static const char *under_way(const struct sight *s)
+{
+  const struct inspect_message *m = s->m;
+
+  if (m->attempts == 0 && m->turns > 0)
+    return "It waits for its turn at its destination.";
+  if (m->attempts > 0 && m->turns == 0 && s->e.nrcpt == 1)
+    return "It is being tried now.";
+  if (m->attempts == 0 && m->is_reporting)
+    return "It goes on when a report to its sender is made.";
+  return "It is being tried now, or waits for its turn at its destination.";
+}
+
 static void foresee(const struct sight *s, const struct story *story, size_t i,
                     const char *nexthop, struct future *f)
 {
@@ -101,11 +115,13 @@ static void foresee(const struct sight *s, const struct story *story, size_t i,
     return;
   }
   if (s->m->is_active)
-    add(f, "It is being tried now, or waits for its turn at its destination.", "", "");
+    add(f, under_way(s), "", "");
   else {
     add(f, "It is tried again at ", sight_time(f->next ? f->next : s->e.created), "");
     add(f, "(", sight_when(f->next), ").");
   }
+  if (s->m->ordered)
+    add(f, "An administrator ordered ", s->m->ordered, ": that is done when its attempts have ended.");
   add_destination(s, nexthop, f);
   if (r->is_warned)
     add(f, "Its sender was told of the delay", f->warned ? " at " : "", f->warned ? sight_time(f->warned) : "");
@@ -219,6 +235,7 @@ static json_t *all_json(struct sight *s, const struct story *story)
     if (!envelope_is_closed(s->e.rcpt[i].status))
       json_array_append_new(list, rcpt_json(s, story, i));
   story_plans(story, next_attempt(s), &t);
+  sight_under_way(s, o);
   json_object_set_new(o, "why", list);
   json_object_set_new(o, "history", story_json(story));
   json_object_set_new(o, "plans", plans);

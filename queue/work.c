@@ -299,7 +299,7 @@ static void wait_again(struct work *w, uint64_t next, int is_owed)
 
   waiting_at(w->handle)->is_owed = is_owed != 0;
   if (is_in_journal(w)) {
-    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && w->is_unmarked) {
+    if ((w->is_changed || w->is_held) && file_as(w, s, due, hop) != 0 && (w->is_unmarked || w->is_held)) {
       keep(w);
       return;
     }
@@ -309,9 +309,13 @@ static void wait_again(struct work *w, uint64_t next, int is_owed)
   }
   if (w->needs_flush && w->fd >= 0 && fdatasync(w->fd) != 0)
     log_failed("queue", w->name.id, strerror(errno)); /* marks may repeat: at least once */
-  if (store_move(queue_fd, &w->name, s, due, hop) != 0)
+  if (store_move(queue_fd, &w->name, s, due, hop) != 0) {
     log_failed("queue", w->name.id, strerror(errno));
-  else
+    if (w->is_held) { /* it would be tried again after a restart */
+      keep(w);
+      return;
+    }
+  } else
     waiting_moved(w->handle, &w->name);
   waiting_at(w->handle)->is_unverified = 1; /* a disk has time to change things */
   rest(w, due);
@@ -455,8 +459,7 @@ void work_settle(struct work *w)
 void work_batch_over(struct work *w)
 {
   w->batches--;
-  if (!w->is_removed)
-    due_more(w);
+  due_more(w);
   work_settle(w);
 }
 
@@ -468,18 +471,32 @@ void work_shut_out(struct work *w, const struct batch *b, const struct destinati
   work_batch_over(w);
 }
 
-void work_remove(struct work *w)
+/* no more attempts are begun: what is done to it is done now, or when those that run end */
+static void stop_short(struct work *w)
 {
-  w->is_removed = 1;
+  due_forget(w);
+  schedule_withdraw(w);
   work_settle(w);
 }
 
-int work_hold(struct work *w, int is_held)
+void work_remove(struct work *w)
+{
+  w->is_removed = 1;
+  stop_short(w);
+}
+
+void work_hold(struct work *w)
+{
+  w->is_held = 1;
+  stop_short(w);
+}
+
+int work_release(struct work *w)
 {
   int was_held = w->is_held;
 
-  w->is_held = is_held;
-  return was_held != is_held;
+  w->is_held = 0;
+  return was_held;
 }
 
 int work_bounce(struct work *w, const char *text)
@@ -490,7 +507,7 @@ int work_bounce(struct work *w, const char *text)
     return -1;
   free(w->give_up);
   w->give_up = copy;
-  work_settle(w);
+  stop_short(w);
   return 0;
 }
 

@@ -42,6 +42,7 @@ struct work {
   struct work *next_routing;
   int is_routing;
   size_t batches, jobs; /* that wait for their turn; that are not yet over */
+  struct batch *waits;  /* those batches */
   size_t todo, open;    /* recipients still to do; those, and whom their sender is owed word of */
   size_t weight;        /* recipients */
   int fd;              /* O_RDWR once something was marked, else -1 */
@@ -91,12 +92,14 @@ void work_open(int queue_fd);
 int work_turn(void);
 /* the work on a message, or NULL */
 struct work *work_find(uint32_t handle);
-/* an administrator removes a message that is being worked on: it goes when its jobs end */
+/* an administrator removes, holds or gives up a message that is being worked on. What waits for its
+ * turn never gets it; what is being tried, or a report that is being made, is waited for: then w is
+ * still there (waiting_at(handle)->is_active). text: as for due_refuse(); -1 (ENOMEM) */
 void work_remove(struct work *w);
-/* ... holds it likewise, or no longer: 0 when that was so already */
-int work_hold(struct work *w, int is_held);
-/* ... gives it up likewise. 0, or -1 (ENOMEM) */
+void work_hold(struct work *w);
 int work_bounce(struct work *w, const char *text);
+/* it is not to be held after all; 0 when it was not */
+int work_release(struct work *w);
 
 /* a message that is in the journal becomes a file, whatever is done with it just now. 0, or -1
  * with errno */

@@ -234,7 +234,7 @@ static void test_states(void **state)
     struct store_name n = message[0].name;
     json_t *o;
     assert_int_equal(store_move(queue, &n, rows[i].s, rows[i].s == STORE_NEW ? 0 : rows[i].due, 0), 0);
-    message[0] = (struct inspect_message){n, rows[i].is_active, rows[i].due};
+    message[0] = (struct inspect_message){.name = n, .is_active = rows[i].is_active, .due = rows[i].due};
     o = line_of("list", NULL);
     assert_string_equal(json_string_value(json_object_get(o, "state")), rows[i].word);
     assert_int_equal(json_is_string(json_object_get(o, "next")), rows[i].has_next);

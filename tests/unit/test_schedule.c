@@ -163,9 +163,9 @@ static void test_a_single_message_beside_a_long_list(void **state)
   land(next(), TOOK);
   assert_int_equal(single.batches, 0); /* one of the two was its */
   assert_int_equal(list.batches, 1);
-  list.is_removed = 1;
-  assert_null(next());
+  schedule_withdraw(&list);
   assert_int_equal(list.batches, 0);
+  assert_null(next());
 }
 
 /* many lists, and then one more message: it comes after each of them had one turn more at most */
@@ -189,8 +189,59 @@ static void test_turns_of_messages(void **state)
   assert_true(before <= 41);
   land(j, TOOK);
   for (size_t i = 0; i < 40; i++)
-    list[i].is_removed = 1;
-  run_dry();
+    schedule_withdraw(&list[i]);
+  assert_null(next());
+}
+
+/* a message of many destinations is withdrawn: from the first place, the last and those between */
+static void test_withdrawn(void **state)
+{
+  struct work w[5] = {{0}};
+  struct job *j, *flying;
+  size_t n[5] = {0};
+
+  (void)state;
+  add(&w[4], "mx:withdrawn0.example", 1);
+  flying = next();
+  for (int d = 0; d < 3; d++)
+    for (int i = 0; i < 4; i++) {
+      char hop[32];
+      snprintf(hop, sizeof hop, "mx:withdrawn%d.example", d);
+      add(&w[i], hop, 1);
+    }
+  schedule_withdraw(&w[1]);
+  schedule_withdraw(&w[3]);
+  schedule_withdraw(&w[0]);
+  schedule_withdraw(&w[0]);
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(w[i].batches, i == 2 ? 3 : 0);
+  add(&w[1], "mx:withdrawn2.example", 1);
+  land(flying, TOOK);
+  while ((j = next())) {
+    n[j->work - w]++;
+    land(j, TOOK);
+  }
+  assert_int_equal(n[0] + n[3] + n[4], 0);
+  assert_int_equal(n[1], 1);
+  assert_int_equal(n[2], 3);
+}
+
+/* the room it leaves at its destination is for those that wait outside */
+static void test_room_of_a_withdrawn(void **state)
+{
+  static struct work w[80];
+  uint32_t hop = hop_of("mx:room.example");
+
+  (void)state;
+  for (size_t i = 0; i < 80; i++)
+    add(&w[i], "mx:room.example", 1);
+  message(900, hop, LINE_NEW);
+  assert_int_equal(called(), 0);
+  schedule_withdraw(&w[40]);
+  assert_int_equal(called(), 1);
+  for (size_t i = 0; i < 80; i++)
+    schedule_withdraw(&w[i]);
+  assert_null(next());
 }
 
 /* what was tried before and what was not take turns, whatever the numbers */
@@ -443,7 +494,7 @@ static void test_peers(void **state)
     if (n == 2)
       j[n++] = next();
     assert_null(next());
-    w.is_removed = 1;
+    schedule_withdraw(&w);
     while (n > 0)
       land(j[--n], DIED);
     run_dry();
@@ -474,7 +525,7 @@ static void test_rate(void **state)
   schedule_ready(schedule_by_hop(hop_of("mx:rate.example")));
   n = count(j);
   assert_int_equal(n, 4);
-  w.is_removed = 1;
+  schedule_withdraw(&w);
   while (n > 0)
     land(j[--n], TOOK);
   table_close(table);
@@ -488,6 +539,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_single_message_beside_a_long_list),
     cmocka_unit_test(test_turns_of_messages),
+    cmocka_unit_test(test_withdrawn),
+    cmocka_unit_test(test_room_of_a_withdrawn),
     cmocka_unit_test(test_lanes),
     cmocka_unit_test(test_doubtful),
     cmocka_unit_test(test_window),
