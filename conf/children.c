@@ -20,7 +20,7 @@
 
 #define CALM 60000      /* ms of life after which earlier failures are forgotten */
 #define STOP_NEXT 2300  /* ms that the listener has for itself: sessions within DATA may end */
-#define STOP_KILL 3500  /* ms from the beginning of the end */
+#define STOP_KILL 4500  /* ms from the beginning of the end: attempts may report, the queue reach the disk */
 
 /* ---- the tables */
 
@@ -380,13 +380,18 @@ static int alive(void)
   return n;
 }
 
+/* the manager before those who report to it; it ends when they have, and the intake after it. Attempts
+ * ask the resolver to their end. */
 static void stop_others(void)
 {
+  static const int at_once[] = {QUEUE, INTAKE, AUTH, DELIVER, LOCAL};
+
   phase = ALL_STOP;
   loop_timer_in(&stop_timer, STOP_KILL - STOP_NEXT);
-  for (int i = 0; i < CHILDREN; i++)
-    if (i != SMTPD)
-      hand_plain(&children[i], WIRE_STOP, -1);
+  for (size_t i = 0; i < sizeof at_once / sizeof *at_once; i++)
+    hand_plain(&children[at_once[i]], WIRE_STOP, -1);
+  if (children[DELIVER].pid == 0)
+    hand_plain(&children[RESOLVE], WIRE_STOP, -1);
 }
 
 static void on_stop_timer(struct loop_timer *t)
@@ -435,6 +440,8 @@ static void bury(struct child *c, int status)
   if (phase != SERVING) {
     if (c == &children[SMTPD] && phase == LISTENER_STOPS)
       stop_others();
+    if (c == &children[DELIVER] && phase == ALL_STOP)
+      hand_plain(&children[RESOLVE], WIRE_STOP, -1);
     return;
   }
   if (loop_now() - c->started >= CALM)

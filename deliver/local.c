@@ -33,7 +33,7 @@ static int start(void)
 
 static void stop(void)
 {
-  localspawn_stop(2000);
+  localspawn_stop(1200);
 }
 
 int main(int argc, char **argv)

@@ -217,8 +217,7 @@ static int on_attempt(struct wire_msg *m, const char **why)
       wire_get_num(m, 4, 1000000, &rcpt) != 0)
     return -1;
   if (is_stopping || !(j = localjob_new(number, m->fd))) {
-    localjob_finished(number, is_stopping ? "heloise-local is stopping"
-                                          : "no room for another delivery");
+    localjob_finished(number, is_stopping ? "stopping" : "no room for another delivery");
     return 0;
   }
   m->fd = -1;

@@ -12,13 +12,13 @@
 #include "deliver/relay.h"
 #include "deliver/stems.h"
 
-#define STOP_WAIT 2500         /* ms for attempts to finish when asked to end */
+#define STOP_WAIT 1200         /* ms for attempts to finish when asked to end */
 #define RELAY_BOUND (64 << 20) /* bytes waiting for the manager; reports stop coming long before */
 #define RELAY_HIGH (1 << 20)
 
 static struct chan manager = {.fd = -1}, resolver = {.fd = -1};
 static struct loop_timer stop_timer;
-static int is_stopping, is_paused;
+static int is_stopping, is_paused, is_over; /* over: only what was reported is still to be sent */
 
 void relay_tell(const struct wire_out *o)
 {
@@ -49,7 +49,7 @@ static int on_attempt(struct wire_msg *m)
   w.ranges = ranges.s;
   w.tries = (unsigned int)tries;
   if (is_stopping)
-    jobs_finished(w.number, "shutting down", NULL, 0);
+    jobs_finished(w.number, "stopping", NULL, 0);
   else {
     m->fd = -1;
     jobs_start(&w);
@@ -94,6 +94,8 @@ static void on_manager_closed(struct chan *c, const char *why)
 static void on_manager_drained(struct chan *c)
 {
   (void)c;
+  if (is_over)
+    program_done();
   jobs_pause(is_paused = 0);
 }
 
@@ -170,11 +172,19 @@ static void stop_now(struct loop_timer *t)
   program_done();
 }
 
+/* what they reported reaches the manager before */
+static void end_when_told(void)
+{
+  is_over = manager.wants_room = 1;
+  if (!manager.first)
+    program_done();
+}
+
 void spawn_stop(void)
 {
   is_stopping = 1;
   stop_timer.fire = stop_now;
   if (loop_timer_in(&stop_timer, STOP_WAIT) != 0)
     program_done();
-  jobs_stop(program_done);
+  jobs_stop(end_when_told);
 }

@@ -14,6 +14,7 @@
 #include "common/chan.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "queue/commit.h"
 #include "queue/journal_ring.h"
 #include "queue/receive.h"
 
@@ -421,15 +422,33 @@ static int on_manager_message(struct chan *c, struct wire_msg *m, const char **w
   }
 }
 
-/* ---- the end: the manager ends first, and what it said until then is written */
+/* ---- the end: the manager ends first, and what it said until then is on the disk */
 
-static int is_ending;
+#define END_MS 1000 /* for a disk that does not take it */
+
+static void on_end_timer(struct loop_timer *t)
+{
+  (void)t;
+  program_done();
+}
+
+static void end_turn(void)
+{
+  static struct loop_timer limit = {.fire = on_end_timer};
+  int is_durable = commit_end();
+
+  clients_turn();
+  if (chan_is_open(&manager.chan))
+    return;
+  if (limit.place == 0)
+    loop_timer_in(&limit, END_MS);
+  if (is_durable)
+    program_done();
+}
 
 void clients_stop(void)
 {
-  is_ending = 1;
-  if (!chan_is_open(&manager.chan))
-    program_done();
+  loop_after_turn(end_turn);
 }
 
 /* a manager is gone: its numbers mean nothing any more, and the next one knows nothing */
@@ -449,8 +468,6 @@ static void on_manager_closed(struct chan *c, const char *why)
   if (why)
     program_die("queue", why);
   forget_manager();
-  if (is_ending)
-    program_done();
 }
 
 static const struct chan_ops manager_ops = {on_manager_message, on_manager_closed, NULL};

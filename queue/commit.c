@@ -27,7 +27,7 @@ static void (*tell_ended)(struct incoming *in);
 static struct incoming *gathering, *gathering_last;
 static struct loop_handler wake_handler;
 static struct loop_timer flush_timer;
-static int wake_fd;
+static int wake_fd, is_ending;
 
 /* handed to the thread and back */
 static struct {
@@ -258,8 +258,17 @@ void commit_turn(void)
   need = ring_turn();
   if (need & RING_TEND)
     want(RING_TEND);
-  if ((need & RING_FLUSH) && flush_timer.place == 0)
+  if ((need & RING_FLUSH) && is_ending)
+    want(RING_FLUSH);
+  else if ((need & RING_FLUSH) && flush_timer.place == 0)
     loop_timer_in(&flush_timer, NOTES_FLUSHED_MS);
+}
+
+int commit_end(void)
+{
+  is_ending = 1;
+  commit_turn();
+  return ring_is_durable();
 }
 
 int commit_start(int fd, void (*announce)(const struct incoming *in),

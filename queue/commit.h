@@ -17,6 +17,8 @@ int commit_start(int queue_fd, void (*announce)(const struct incoming *in),
 void commit_add(struct incoming *in);
 /* at the end of each turn of the loop */
 void commit_turn(void);
+/* the end is near: notes are flushed at once. Whether all of them are durable */
+int commit_end(void);
 /* writes all of it, changing v. 0, or the errno */
 int commit_write(int fd, struct iovec *v, int n);
 

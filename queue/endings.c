@@ -131,3 +131,8 @@ int endings_settled(uint64_t number)
   }
   return 0;
 }
+
+int endings_are_open(void)
+{
+  return first < next && chan_is_open(intake);
+}

@@ -21,6 +21,8 @@ void endings_begin_again(void);
 void endings_drained(void);
 /* at the end of each turn */
 void endings_send(void);
+/* whether some are not known to be durable */
+int endings_are_open(void);
 /* all up to this number are durable. 0; -1: that number was never sent */
 int endings_settled(uint64_t number);
 

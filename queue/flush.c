@@ -275,3 +275,15 @@ int flush_is_behind(void)
 {
   return count - first > BEHIND;
 }
+
+int flush_end(void)
+{
+  int is_busy;
+
+  if (is_dirty() || first < count)
+    hand_over();
+  pthread_mutex_lock(&thread.lock);
+  is_busy = thread.is_busy;
+  pthread_mutex_unlock(&thread.lock);
+  return is_busy || is_dirty() || first < count;
+}

@@ -18,5 +18,7 @@ void flush_soon(const struct store_name *n);
 void flush_filed(const struct store_name *n);
 /* so many files are waiting to be durable that no more should be made */
 int flush_is_behind(void);
+/* the end is near: nothing is put off any more. Whether something has not reached the disk */
+int flush_end(void);
 
 #endif

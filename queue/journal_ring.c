@@ -565,6 +565,16 @@ uint64_t ring_settled(void)
   return seq;
 }
 
+int ring_is_durable(void)
+{
+  int yes;
+
+  pthread_mutex_lock(&ring.lock);
+  yes = ring.durable == ring.notes;
+  pthread_mutex_unlock(&ring.lock);
+  return yes;
+}
+
 unsigned int ring_wanted(void)
 {
   unsigned int bits = 0, i = ring.last;

@@ -54,6 +54,8 @@ enum ring_need { RING_FLUSH = 1, RING_TEND = 2 };
 unsigned int ring_turn(void);
 /* the greatest number of a note up to which all are durable; 0: none since the last call */
 uint64_t ring_settled(void);
+/* whether all notes are durable */
+int ring_is_durable(void);
 /* bits of segments whose messages should be filed, so that they can be used again */
 unsigned int ring_wanted(void);
 /* whether the manager still has to be told of a message: no note has ended it meanwhile */

@@ -25,6 +25,7 @@
 #include "queue/work.h"
 
 #define HOUR_MS 3600000
+#define END_MS 2000 /* for what is to end before us; heloise run waits a little longer */
 #define LOOK_AGAIN_MS 30000 /* at least this often: slow corrections of the clock add up */
 
 static int queue_fd = -1, libexec_fd = -1, control_fd = -1;
@@ -77,6 +78,36 @@ static void after_turn(void)
 static void on_timer(struct loop_timer *t)
 {
   (void)t; /* the turn that follows does it */
+}
+
+/* ---- the end: what is known of deliveries that were made is on the disk before */
+
+static void on_end_timer(struct loop_timer *t)
+{
+  (void)t;
+  program_done();
+}
+
+/* in the place of after_turn(): attempts and reports that are being made end, nothing new begins */
+static void end_turn(void)
+{
+  int is_busy = spawners_end();
+
+  look_at_clock();
+  is_busy |= reports_end();
+  endings_send();
+  transcript_flush(queue_fd, clock_wall());
+  is_busy |= flush_end();
+  if (!is_busy && !endings_are_open())
+    program_done();
+}
+
+static void stop(void)
+{
+  static struct loop_timer limit = {.fire = on_end_timer};
+
+  loop_after_turn(end_turn);
+  loop_timer_in(&limit, END_MS);
 }
 
 /* ---- transcripts are cleared, a directory at a time */
@@ -180,7 +211,8 @@ int main(int argc, char **argv)
                                    .listen = take_listen,
                                    .channel = take_channel,
                                    .table = take_table,
-                                   .start = start};
+                                   .start = start,
+                                   .stop = stop};
 
   return program_main(&p, argc, argv);
 }

@@ -41,7 +41,7 @@ static struct report *waiting, *waiting_last;
 static size_t running, in_line;
 static unsigned int failures; /* since the last one that was queued */
 static struct loop_timer pause_timer;
-static int is_paused;
+static int is_paused, is_ending;
 
 void reports_open(struct chan *c, int fd)
 {
@@ -189,7 +189,7 @@ static int start(struct report *r)
 
 static void start_next(void)
 {
-  while (waiting && !is_paused && running < (failures ? 1 : AT_ONCE)) {
+  while (waiting && !is_paused && !is_ending && running < (failures ? 1 : AT_ONCE)) {
     struct report *r = take_waiting();
     if (start(r) != 0) {
       log_failed("queue", "heloise-bounce", strerror(errno));
@@ -221,4 +221,10 @@ void reports_start(struct work *w)
   waiting_last = r;
   in_line++;
   start_next();
+}
+
+int reports_end(void)
+{
+  is_ending = 1;
+  return running > 0;
 }

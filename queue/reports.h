@@ -12,5 +12,7 @@ void reports_open(struct chan *intake, int queue_fd);
 unsigned int reports_wait(int is_warning);
 /* starts a report for w; owed_paid() follows. */
 void reports_start(struct work *w);
+/* the end is near: no other is begun. Whether one is being made */
+int reports_end(void);
 
 #endif

@@ -36,6 +36,8 @@ static struct spawner spawner[WORK_SPAWNERS] = {
 };
 static struct job *by_number[CHAINS];
 static uint64_t last_number;
+static size_t flying;
+static int is_ending;
 
 /* a question about peer memory that deliver has not answered */
 static struct asked {
@@ -63,12 +65,20 @@ static struct job **job_of(uint64_t number)
   return p;
 }
 
+static int has_result(const struct job *j)
+{
+  return memchr(j->told, 1, j->nrcpt) != NULL;
+}
+
 static void land(struct job *j, const char *why, int charged)
 {
   struct destination *d = j->to;
   int is_doubtful = j->is_doubtful;
 
   *job_of(j->number) = j->chain;
+  flying--;
+  if (is_ending && !charged && !has_result(j))
+    return; /* its message stays as it is: the next run begins it anew */
   schedule_judge(j);
   work_finished(j, why, charged);
   schedule_landed(d, is_doubtful);
@@ -126,6 +136,7 @@ static void start(struct spawner *s, struct job *j)
   p = job_of(j->number);
   j->chain = *p;
   *p = j;
+  flying++;
   if (launch(s, j) == 0) {
     log_attempt(j->work->name.id, j->to->nexthop, log_num(j->nrcpt));
     return;
@@ -139,11 +150,17 @@ void spawners_run(void)
   struct job *j;
 
   schedule_turn();
-  for (size_t i = 0; i < WORK_SPAWNERS; i++) {
+  for (size_t i = 0; !is_ending && i < WORK_SPAWNERS; i++) {
     struct spawner *s = &spawner[i];
     while (!s->is_full && chan_is_open(&s->chan) && (j = schedule_next((enum work_spawner)i)))
       start(s, j);
   }
+}
+
+int spawners_end(void)
+{
+  is_ending = 1;
+  return flying > 0;
 }
 
 /* ---- what spawners say */
@@ -234,7 +251,7 @@ static int on_finished(struct job *j, const struct wire_msg *m, const char **why
   *why = "FINISHED is malformed";
   if ((m->n > 3 && m->n < 9) || wire_get_text(m, 1, 1000, &outcome) != 0)
     return -1;
-  land(j, strcmp(outcome.s, "reported") == 0 ? NULL : outcome.s, 1);
+  land(j, strcmp(outcome.s, "reported") == 0 ? NULL : outcome.s, strcmp(outcome.s, "stopping") != 0);
   return 0;
 }
 

@@ -12,6 +12,8 @@ void spawners_open(int queue_fd);
 int spawners_channel(enum work_spawner s, int fd);
 /* starts what has a place; called at the end of each turn */
 void spawners_run(void);
+/* the end is near: nothing more is started; what flies may report. Whether something still does */
+int spawners_end(void);
 /* asks deliver to forget what it remembers of a peer; told(arg, count) when it did, -1 when
  * it cannot be asked */
 void spawners_forget(const char *peer, void (*told)(void *arg, long count), void *arg);

@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from harness import IS_ROOT, Failed, Skip, check, main, test, wait_for  # noqa: E402
 from cases import FORMS, IS_FULL, LIMIT  # noqa: E402
 from inject import CHANGING, Injection, only_with_strace, places  # noqa: E402
-from traffic import Traffic  # noqa: E402
+from traffic import KINDS, Traffic  # noqa: E402
 
 EACH = 25 if IS_FULL else 1
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): the same for ext4 and XFS
@@ -182,7 +182,29 @@ def add(victim, kind, journal):
         cut_everywhere(victim, kind, journal)
 
 
+def add_end(kind, journal):
+    @test("power is cut on %s right after an orderly end, queue-journal %s: nothing is lost, nothing comes again" %
+          (kind, journal), limit=LIMIT)
+    def end():
+        t, disk = make(kind, journal)
+        try:
+            t.send()
+            wait_for("the good ones to arrive", lambda: len(t.good.messages) > len(KINDS))
+            t.i.stop()
+            disk.cut()
+            disk.unmount()
+            disk.mount()
+            t.i.start()
+            t.send()
+            t.settle()
+        finally:
+            t.end()
+            disk.end()
+
+
 for _kind in ("ext4", "xfs") if IS_FULL else ("ext4",):
+    for _journal in FORMS:
+        add_end(_kind, _journal)
     for _victim in ("intake", "queue"):
         for _journal in FORMS:
             add(_victim, _kind, _journal)
