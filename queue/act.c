@@ -155,13 +155,14 @@ static int fail_rcpt(int fd, struct envelope *e, size_t i, const char *reason, s
   return envelope_mark(fd, e, i);
 }
 
-enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason)
+enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason, size_t *failed_rcpts)
 {
   static stralloc lines; /* bound: a line for each recipient */
   struct envelope e;
   size_t failures = 0;
   int fd = open_message(queue_fd, n, &e), r = 0, saved;
 
+  *failed_rcpts = 0;
   if (fd < 0)
     return failed(n);
   r = stralloc_copys(&lines, "") ? 0 : -1;
@@ -176,6 +177,7 @@ enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason)
   envelope_free(&e);
   close(fd);
   errno = saved;
+  *failed_rcpts = failures;
   if (r != 0)
     return failed(n);
   return failures > 0 ? move(queue_fd, n, STORE_CUR, now()) : ACTED_NOTHING;

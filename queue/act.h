@@ -48,8 +48,9 @@ enum acted act_hold(int queue_fd, struct store_name *n);
 enum acted act_release(int queue_fd, struct store_name *n);
 /* due now, with all its recipients */
 enum acted act_retry(int queue_fd, struct store_name *n);
-/* every recipient that is left has failed, with act_reason(); due now: its report is then made */
-enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason);
+/* every recipient that is left has failed, with act_reason(); due now: its report is then made.
+ * *failed_rcpts: how many */
+enum acted act_bounce(int queue_fd, struct store_name *n, const char *reason, size_t *failed_rcpts);
 enum acted act_remove(int queue_fd, const struct store_name *n);
 
 #endif

@@ -261,6 +261,7 @@ static enum acted act_on(struct desk *d, enum act a, const char *id, const char 
 {
   struct store_name n;
   enum acted r;
+  size_t failed;
 
   if (find_name(id, &n) != 0)
     return ACTED_UNKNOWN;
@@ -275,7 +276,7 @@ static enum acted act_on(struct desk *d, enum act a, const char *id, const char 
     r = act_retry(d->queue_fd, &n);
     break;
   case ACT_BOUNCE:
-    r = act_bounce(d->queue_fd, &n, text);
+    r = act_bounce(d->queue_fd, &n, text, &failed);
     break;
   default:
     r = act_remove(d->queue_fd, &n);

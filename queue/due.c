@@ -21,6 +21,7 @@
 #include "queue/destination.h"
 #include "queue/history.h"
 #include "queue/recovery.h"
+#include "queue/tally.h"
 #include "queue/waiting.h"
 
 #define SLICE 2000      /* recipients looked at in one turn */
@@ -99,6 +100,7 @@ static void refuse_by_route(struct work *w, size_t i, const struct nexthop *hop)
   work_status(w, i, RCPT_FAILED);
   if (r->attempts < 65535)
     r->attempts++;
+  tally_count(TALLY_BOUNCED, 1);
   log_bounced(w->name.id, r->address, "error", outcome[2], outcome[4]);
   work_mark(w, i);
   snprintf(number, sizeof number, "%zu", i);

@@ -20,6 +20,7 @@
 #include "queue/schedule.h"
 #include "queue/spawners.h"
 #include "queue/survey.h"
+#include "queue/tally.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
@@ -190,6 +191,7 @@ static int start(void)
   if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;
   clock_look();
+  tally_start();
   work_open(queue_fd);
   spawners_open(queue_fd);
   news_open(queue_fd, on_whole);

@@ -18,6 +18,7 @@
 #include "queue/line.h"
 #include "queue/names.h"
 #include "queue/store_flight.h"
+#include "queue/tally.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
@@ -201,6 +202,7 @@ static int take_committed(const char *line, size_t len)
       return 0;
   }
   clock_look();
+  tally_count(TALLY_ACCEPTED, 1);
   h = waiting_add(&n);
   if (h != WAITING_NONE && !waiting_at(h)->is_active && !waiting_at(h)->is_asleep)
     waiting_at(h)->born = (uint32_t)clock_steady();

@@ -17,6 +17,7 @@
 #include "queue/flush.h"
 #include "queue/line.h"
 #include "queue/survey.h"
+#include "queue/tally.h"
 #include "queue/waiting.h"
 #include "queue/work.h"
 
@@ -101,6 +102,8 @@ static enum acted release(struct target *t)
 static enum acted give_up(struct target *t)
 {
   int waits = t->work && (t->work->jobs > 0 || t->work->is_reporting);
+  size_t failed;
+  enum acted r;
 
   if (t->work && t->work->todo == 0)
     return ACTED_NOTHING;
@@ -108,7 +111,9 @@ static enum acted give_up(struct target *t)
     return ACTED_FAILED;
   if (t->work) /* which may be gone */
     return waits ? ACTED_LATER : ACTED_DONE;
-  return settle_at(t, act_bounce(queue_fd, &t->name, t->text), now());
+  r = act_bounce(queue_fd, &t->name, t->text, &failed);
+  tally_count(TALLY_BOUNCED, failed);
+  return settle_at(t, r, now());
 }
 
 static enum acted throw_away(struct target *t)

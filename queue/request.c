@@ -49,7 +49,7 @@ static const struct {
                       "give messages up; their senders get a report",
                       TAKES_JSON | TAKES_FILTER | TAKES_YES | TAKES_REASON, 0, MANY},
   [REQUEST_STATS] = {"stats", "stats [FILTER] [--top N] [--json]",
-                     "recipients that wait, by domain and age",
+                     "recipients that wait, by domain and age, and what was done",
                      TAKES_JSON | TAKES_FILTER | TAKES_TOP | TAKES_WIDTH, 0, 0},
   [REQUEST_VERIFY] = {"verify", "verify [--repair] [--json]",
                       "read everything, and say what is broken", TAKES_JSON | TAKES_REPAIR, 0, 0},

@@ -1,7 +1,8 @@
-/* stats.c - `heloise queue stats`: what waits, by destination domain and age
+/* stats.c - `heloise queue stats`: what waits, by destination domain and age, and what was done
  *
  * Runs in a child of the manager, or in the command while nothing runs. Recipients that are
- * left are counted, as qshape does; domains are strangers' text. */
+ * left are counted, as qshape does; domains are strangers' text. What was done the manager
+ * has counted (tally.h); while nothing runs nobody knows. */
 #include "queue/stats.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "common/json.h"
 #include "common/verdict.h"
 #include "queue/sight.h"
+#include "queue/tally.h"
 
 #define AGES 10              /* 5m and its doubles, and beyond */
 #define FIRST_AGE 300        /* seconds */
@@ -219,7 +221,22 @@ static void say_table(struct counts *c, const struct request *q, size_t shown)
   }
 }
 
-static void say_all(struct counts *c, const struct request *q)
+static void say_throughput(const struct inspect_view *v)
+{
+  if (!v->is_live) {
+    inspect_say(v, 0, "\nHeloise does not run: nothing is counted of what was done.\n");
+    return;
+  }
+  inspect_say(v, 0, "\n%-10s %10s %10s %10s  since %s\n", "", "minute", "hour", "in all", sight_time(tally_since()));
+  for (int t = 0; t < TALLIES; t++) {
+    struct tally_sums s;
+    tally_sums((enum tally)t, &s);
+    inspect_say(v, 0, "%-10s %10llu %10llu %10llu  %s\n", tally_word((enum tally)t), (unsigned long long)s.minute,
+                (unsigned long long)s.hour, (unsigned long long)s.total, tally_what((enum tally)t));
+  }
+}
+
+static void say_waiting(struct counts *c, const struct request *q)
 {
   size_t shown = arrange(c, q->top);
 
@@ -238,7 +255,29 @@ static void say_all(struct counts *c, const struct request *q)
               sight_duration(sight_now() > c->all.oldest ? sight_now() - c->all.oldest : 0));
 }
 
+static void say_all(struct counts *c, const struct request *q)
+{
+  say_waiting(c, q);
+  say_throughput(c->v);
+}
+
 /* ---- JSON */
+
+static json_t *throughput_json(const struct inspect_view *v)
+{
+  json_t *o = v->is_live ? json_object() : json_null();
+
+  if (v->is_live)
+    json_object_set_new(o, "since", json_time(tally_since()));
+  for (int t = 0; v->is_live && t < TALLIES; t++) {
+    struct tally_sums s;
+    tally_sums((enum tally)t, &s);
+    json_object_set_new(o, tally_word((enum tally)t),
+                        json_pack("{s:I,s:I,s:I}", "minute", (json_int_t)s.minute, "hour", (json_int_t)s.hour,
+                                  "total", (json_int_t)s.total));
+  }
+  return o;
+}
 
 static json_t *row_json(const char *name, const struct row *r)
 {
@@ -275,6 +314,7 @@ static void print_json(struct counts *c, const struct request *q)
   json_object_set_new(o, "states", states);
   json_object_set_new(o, "domains", list);
   json_object_set_new(o, "others", row_json(NULL, &c->others));
+  json_object_set_new(o, "throughput", throughput_json(c->v));
   sight_print(c->v, o);
 }
 

@@ -1,4 +1,4 @@
-/* stats.h - `heloise queue stats`: what waits, by destination domain and age */
+/* stats.h - `heloise queue stats`: what waits, by destination domain and age, and what was done */
 #ifndef QUEUE_STATS_H
 #define QUEUE_STATS_H
 

@@ -28,6 +28,7 @@
 #include "queue/line.h"
 #include "queue/owed.h"
 #include "queue/recovery.h"
+#include "queue/tally.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 
@@ -549,6 +550,7 @@ static void apply_delivered(struct job *j, size_t i, const struct result *res)
   const struct envelope_rcpt *r = &j->work->e.rcpt[i];
 
   work_status(j->work, i, notify_taken(&j->work->e, i, res->how));
+  tally_count(TALLY_DELIVERED, 1);
   log_delivered(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
@@ -557,6 +559,7 @@ static void apply_failed(struct job *j, size_t i, const struct result *res)
   const struct envelope_rcpt *r = &j->work->e.rcpt[i];
 
   work_status(j->work, i, RCPT_FAILED);
+  tally_count(TALLY_BOUNCED, 1);
   log_bounced(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply);
 }
 
@@ -570,6 +573,7 @@ static void apply_deferred(struct job *j, size_t i, const struct result *res)
     r->next = own_turn(j->work, i);
   if (j->until == 0 || r->next < j->until)
     j->until = r->next;
+  tally_count(TALLY_DEFERRED, 1);
   log_deferred(j->work->name.id, r->address, j->to->nexthop, res->status, res->reply,
                log_num(r->next));
 }
@@ -694,6 +698,7 @@ void work_expire(struct work *w, size_t i, const char *why)
   snprintf(number, sizeof number, "%zu", i);
   snprintf(text, sizeof text, "delivery time expired: %s", why);
   work_status(w, i, RCPT_FAILED);
+  tally_count(TALLY_BOUNCED, 1);
   log_bounced(w->name.id, r->address, "down", "4.4.7", text);
   work_mark(w, i);
   if (stralloc_copys(&line, "") &&

@@ -259,6 +259,29 @@ def stats(i, ids, is_up):
     contains(i.cli("queue", "stats", "--older", "9d", ok=True).text, "Nothing waits")
 
 
+@test("stats tells what was accepted, delivered, deferred and bounced since the start, and that nobody counts while it is down")
+def throughput():
+    sink = Sink([("RCPT TO:<no@*", "550 5.1.1 no"), ("RCPT TO:<later@*", "450 4.2.0 later")])
+    i = instance(down=sink.route).start()
+    ids = [i.send("", ["%s@down.example" % name for name in names.split()], rcpt="NOTIFY=NEVER")
+           for names in ("one two", "later", "no three", "no")]
+    for number in ids:
+        i.wait_event("finished deferred", id=number)
+    told = json.loads(i.cli("queue", "stats", "--json", ok=True).text)["throughput"]
+    check(told.pop("since").startswith("20"), told)
+    equal(told, {word: {"minute": n, "hour": n, "total": n}
+                 for word, n in (("accepted", 4), ("delivered", 3), ("deferred", 1), ("bounced", 2))})
+    text = i.cli("queue", "stats", ok=True).text
+    check(re.search(r"(?m)^delivered +3 +3 +3  recipients", text), text)
+    i.cli("queue", "bounce", ids[1], ok=True)
+    i.wait_queue(0)
+    contains(i.cli("queue", "stats", ok=True).text, "Nothing waits")
+    equal(json.loads(i.cli("queue", "stats", "--json", ok=True).text)["throughput"]["bounced"]["total"], 3)
+    i.stop()
+    equal(json.loads(i.cli("queue", "stats", "--json", ok=True).text)["throughput"], None)
+    contains(i.cli("queue", "stats", ok=True).text, "Heloise does not run")
+
+
 @test("every verb has its help; what is no verb, or misused, is an error with a usage line")
 def helps():
     i = instance()
