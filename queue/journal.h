@@ -4,7 +4,9 @@
  * of equal size. A message of ordinary size is appended to one and made durable with its
  * whole group by one flush; it becomes a file only if its first attempt does not settle it.
  *
- *   segment   a head of JOURNAL_HEAD bytes, then records, each at a multiple of 8
+ *   segment   a head of JOURNAL_HEAD bytes, then records, each at a multiple of 8; in its last
+ *             JOURNAL_HEAD bytes the head once more, for when the disk loses the first: without
+ *             the salt no record is known, and messages that are done with would come again
  *   head      magic, epoch (one more than the greatest ever), salt (chance), size; a sum
  *   record    JOURNAL_RECORD bytes, then the payload; what lies between records is anything
  *

@@ -90,35 +90,52 @@ static int all_zero(const char *s, size_t len)
   return 1;
 }
 
+/* reads the head of a segment of that size; where it is damaged or the disk does not give it, its copy. 0
+ * with *seen->head; 1: neither is one; -1 with errno: it cannot be read */
+static int read_head(int fd, struct journal_seen *seen)
+{
+  char head[JOURNAL_HEAD];
+  ssize_t n = read_at(fd, head, sizeof head, 0);
+  int saved = errno;
+
+  seen->is_from_copy = 0;
+  if (n == JOURNAL_HEAD && journal_head_read(head, &seen->head) == 0)
+    return 0;
+  seen->is_strange = n == JOURNAL_HEAD && !all_zero(head, sizeof head);
+  if (seen->size >= JOURNAL_SEGMENT_MIN &&
+      read_at(fd, head, sizeof head, seen->size - JOURNAL_HEAD) == JOURNAL_HEAD &&
+      journal_head_read(head, &seen->head) == 0 && seen->head.size == seen->size) {
+    seen->is_strange = 0;
+    seen->is_from_copy = 1;
+    return 0;
+  }
+  memset(&seen->head, 0, sizeof seen->head);
+  errno = saved;
+  return n < 0 ? -1 : 1;
+}
+
 /* finds out what is there. 0, or -1 with errno: it cannot be read */
 static int look(int queue_fd, unsigned int segment, struct journal_seen *seen)
 {
-  char head[JOURNAL_HEAD];
   struct stat st;
-  int fd = journal_open(queue_fd, segment, O_RDONLY);
-  ssize_t n;
+  int fd = journal_open(queue_fd, segment, O_RDONLY), r = -1, saved;
 
   memset(seen, 0, sizeof *seen);
   if (fd < 0 && errno == ENOENT)
     return 0;
   seen->state = JOURNAL_UNREADABLE;
-  n = fd < 0 || fstat(fd, &st) != 0 ? -1 : read_at(fd, head, sizeof head, 0);
-  if (fd >= 0) {
-    int saved = errno;
+  if (fd >= 0 && fstat(fd, &st) == 0) {
+    seen->size = (uint64_t)st.st_size;
+    seen->is_strange = seen->size > JOURNAL_SEGMENT_MAX;
+    r = seen->is_strange ? 1 : read_head(fd, seen);
+  }
+  saved = errno;
+  if (fd >= 0)
     close(fd);
-    errno = saved;
-  }
-  if (n < 0)
+  errno = saved;
+  if (r < 0)
     return -1;
-  seen->state = JOURNAL_ABSENT;
-  seen->size = (uint64_t)st.st_size;
-  if (n < JOURNAL_HEAD || st.st_size > JOURNAL_SEGMENT_MAX) {
-    seen->is_strange = n == JOURNAL_HEAD;
-  } else if (journal_head_read(head, &seen->head) == 0) {
-    seen->state = JOURNAL_GOOD;
-  } else {
-    seen->is_strange = !all_zero(head, sizeof head);
-  }
+  seen->state = r == 0 ? JOURNAL_GOOD : JOURNAL_ABSENT;
   return 0;
 }
 
@@ -129,11 +146,12 @@ static int read_segment(int queue_fd, unsigned int segment, struct journal_repla
   const struct journal_reader reader = {on_record, on_lost, &g};
   int fd = journal_open(queue_fd, segment, O_RDONLY), result = -1, saved;
   char *buf = fd < 0 ? NULL : malloc(seen->size);
-  ssize_t n = buf ? read_at(fd, buf, seen->size, 0) : -1;
+  /* the head was read, or the disk does not give it */
+  ssize_t n = buf ? read_at(fd, buf + JOURNAL_HEAD, seen->size - JOURNAL_HEAD, JOURNAL_HEAD) : -1;
 
   g.buf = buf;
-  if (n >= JOURNAL_HEAD) {
-    seen->end = journal_parse(buf, (size_t)n, &seen->head, &reader);
+  if (n >= 0) {
+    seen->end = journal_parse(buf, JOURNAL_HEAD + (size_t)n, &seen->head, &reader);
     errno = ENOMEM;
     result = g.failed ? -1 : 0;
   }
@@ -182,16 +200,18 @@ struct handle {
 
 static int open_handle(int queue_fd, unsigned int segment, struct handle *h)
 {
-  char head[JOURNAL_HEAD];
-  ssize_t n;
+  struct journal_seen seen = {.state = JOURNAL_ABSENT};
+  struct stat st;
 
   h->fd = journal_open(queue_fd, segment, O_RDONLY);
   if (h->fd < 0)
     return -1;
   h->is_open = 1;
-  n = read_at(h->fd, head, sizeof head, 0);
-  if (n < JOURNAL_HEAD || journal_head_read(head, &h->head) != 0)
-    memset(&h->head, 0, sizeof h->head); /* no record will be proved by it */
+  if (fstat(h->fd, &st) == 0) {
+    seen.size = (uint64_t)st.st_size;
+    read_head(h->fd, &seen);
+  }
+  h->head = seen.head; /* without one, no record will be proved by it */
   return 0;
 }
 

@@ -16,7 +16,8 @@ enum journal_state {
 
 struct journal_seen {
   enum journal_state state;
-  int is_strange; /* its head is damaged */
+  int is_strange;   /* its head is damaged, and the copy too */
+  int is_from_copy; /* its head is damaged; what follows is from the copy */
   struct journal_segment head;
   uint64_t size; /* of the file */
   size_t end;    /* of its last record */

@@ -85,10 +85,26 @@ static int is_made(unsigned int i)
   return ring.segment[i].fd >= 0 && ring.segment[i].size == ring.size;
 }
 
+/* the last bytes are for the head's copy */
 static int fits(size_t len)
 {
   return ring.current >= 0 && !ring.is_broken &&
-         len <= ring.segment[ring.current].size - ring.at;
+         ring.at + len + JOURNAL_HEAD <= ring.segment[ring.current].size;
+}
+
+/* the copy first: until the head is another one, the segment is what it was. 0, or -1 with errno */
+static int write_head(const struct segment *s, const struct journal_segment *head)
+{
+  const off_t at[] = {(off_t)(s->size - JOURNAL_HEAD), 0};
+  char block[JOURNAL_HEAD];
+
+  journal_head_make(block, head);
+  for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+    errno = ENOSPC; /* what a short write means */
+    if (pwrite(s->fd, block, sizeof block, at[i]) != (ssize_t)sizeof block)
+      return -1;
+  }
+  return 0;
 }
 
 /* goes on with the next segment, which is free and made. 0, or -1 with errno */
@@ -97,13 +113,8 @@ static int go_on(void)
   unsigned int next = after(ring.last);
   struct segment *s = &ring.segment[next];
   struct journal_segment head = {.epoch = ring.epoch + 1, .size = s->size};
-  char block[JOURNAL_HEAD];
 
-  if (getrandom(&head.salt, sizeof head.salt, 0) != sizeof head.salt)
-    return -1;
-  journal_head_make(block, &head);
-  errno = ENOSPC; /* what a short write means */
-  if (pwrite(s->fd, block, sizeof block, 0) != (ssize_t)sizeof block)
+  if (getrandom(&head.salt, sizeof head.salt, 0) != sizeof head.salt || write_head(s, &head) != 0)
     return -1;
   s->head = head;
   ring.epoch = head.epoch;
@@ -245,7 +256,7 @@ int ring_takes(size_t len)
   int yes;
 
   pthread_mutex_lock(&ring.lock);
-  yes = ring.is_on && journal_record_size(len) <= (ring.size - JOURNAL_HEAD) / PART_OF_SEGMENT;
+  yes = ring.is_on && journal_record_size(len) <= (ring.size - 2 * JOURNAL_HEAD) / PART_OF_SEGMENT;
   pthread_mutex_unlock(&ring.lock);
   return yes;
 }
@@ -639,6 +650,8 @@ static void take_segment(unsigned int i, const struct journal_seen *seen)
   s->is_unreadable = seen->state == JOURNAL_UNREADABLE;
   if (s->is_unreadable)
     log_failed("intake", path, "cannot be read; what lies there waits for a start that can");
+  if (seen->is_from_copy)
+    log_failed("intake", path, "its head is damaged; the copy at its end counts");
   if (seen->is_strange && store_put_aside(ring.queue_fd, path, "its head is damaged") == 0)
     s->size = 0;
   if (s->size > 0 && !s->is_unreadable && !seen->is_strange)

@@ -281,6 +281,40 @@ def lost_record():
     equal(len(i.find_events("corrupt")), 1)
 
 
+@test("the disk loses a segment's head: the copy counts, nothing is lost and nothing comes again; without it the rest goes on")
+def lost_head():
+    sink, slow = Sink(), Sink([("RCPT*", "hang")])
+    i = with_route(sink.route)
+    i.table("routes", "slow.example " + slow.route)
+    i.cli("build", ok=True)
+    i.start()
+    done = [i.send("a@client.example", "x@busy.example") for _ in range(3)]
+    waits = i.send("a@client.example", "y@slow.example")
+    for number in done:
+        i.wait_event("finished", id=number)
+    i.stop()
+    path = segments(i)[0]
+    with open(path, "r+b") as f:
+        f.write(b"\0" * 512)
+    equal(states(i), {waits: "new"})
+    contains(i.cli("queue", "show", waits, ok=True).text, "y@slow.example")
+    get_quiet(slow)
+    i.start()
+    i.wait_queue(0)
+    i.wait_event("failed", what="journal/0")
+    equal((len(sink.messages), len(slow.messages)), (3, 1))
+    check(not os.listdir(i.dir + "/queue/corrupt"), "files in queue/corrupt")
+    i.stop()
+    with open(path, "r+b") as f:  # both, and no zeros: put aside, and its place is used again
+        f.write(b"damage" * 20)
+        f.seek(-4096, os.SEEK_END)
+        f.write(b"damage" * 20)
+    i.start()
+    i.wait_event("corrupt")
+    i.wait_event("finished", id=i.send("a@client.example", "x@busy.example"))
+    equal(os.listdir(i.dir + "/queue/corrupt"), ["0"])
+
+
 @test("a file that a power cut left torn beside its record: the record counts")
 def torn_file():
     i, sink = hanging()

@@ -273,6 +273,21 @@ static void test_at_random(void **state)
   assert_true(epoch_of(0) > 3 * JOURNAL_SEGMENTS); /* it went round */
 }
 
+/* the head's copy stands behind the records, also where they fill their segment */
+static void check_copies(unsigned int segments)
+{
+  static char head[2][JOURNAL_HEAD];
+
+  for (unsigned int i = 0; i < segments; i++) {
+    int fd = journal_open(queue, i, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, head[0], JOURNAL_HEAD, 0), JOURNAL_HEAD);
+    assert_int_equal(pread(fd, head[1], JOURNAL_HEAD, SEGMENT - JOURNAL_HEAD), JOURNAL_HEAD);
+    assert_memory_equal(head[0], head[1], JOURNAL_HEAD);
+    close(fd);
+  }
+}
+
 /* seven segments of messages that nobody takes: the last one is for notes */
 static void test_full(void **state)
 {
@@ -280,9 +295,10 @@ static void test_full(void **state)
   unsigned int wanted;
 
   (void)state;
-  while (write_group(1, 7120) == 0)
+  while (write_group(1, 6096) == 0)
     n++;
   assert_int_equal(n, 7 * 4);
+  check_copies(7);
   turn(0);
   wanted = ring_wanted();
   assert_int_equal(wanted, 1); /* the last is free; the one behind it should be */
@@ -297,12 +313,12 @@ static void test_full(void **state)
     end(i);
   turn(1);
   ring_hold(1); /* a manager reads: nothing of it may change */
-  while (write_group(1, 7120) == 0)
+  while (write_group(1, 6096) == 0)
     n++;
   check();
   assert_int_equal(n, 7 * 4 + 3); /* behind the notes */
   ring_hold(0);
-  while (write_group(1, 7120) == 0)
+  while (write_group(1, 6096) == 0)
     n++;
   check();
   assert_int_equal(n, 7 * 4 + 3 + 4);
@@ -401,8 +417,8 @@ static void test_takes(void **state)
 {
   (void)state;
   assert_true(ring_takes(100));
-  assert_true(ring_takes((SEGMENT - JOURNAL_HEAD) / 4 - JOURNAL_RECORD));
-  assert_false(ring_takes((SEGMENT - JOURNAL_HEAD) / 4));
+  assert_true(ring_takes((SEGMENT - 2 * JOURNAL_HEAD) / 4 - JOURNAL_RECORD));
+  assert_false(ring_takes((SEGMENT - 2 * JOURNAL_HEAD) / 4));
   settings.queue_journal = 0;
   turn(0);
   assert_false(ring_takes(100));
@@ -437,11 +453,11 @@ static void test_other_size(void **state)
   struct stat st;
 
   (void)state;
-  assert_int_equal(write_group(1, 7120), 0);
+  assert_int_equal(write_group(1, 6096), 0);
   settings.queue_journal_size *= 2;
   for (int i = 0; i < 8; i++) {
     turn(1);
-    write_group(1, 7120);
+    write_group(1, 6096);
     if (i > 0)
       end((size_t)i);
   }
@@ -462,8 +478,32 @@ static void damage(const char *path, off_t at)
   close(fd);
 }
 
-/* a damaged head: the whole file is put aside, and the rest goes on */
+/* a damaged head: its copy counts. No message is lost, and none that is done with comes back */
 static void test_damaged_head(void **state)
+{
+  (void)state;
+  assert_int_equal(write_group(3, 100), 0);
+  end(1);
+  turn(1);
+  take_settled();
+  for (int i = 0; i < 5; i++) {
+    char path[16];
+    snprintf(path, sizeof path, "journal/%d", i);
+    damage(path, i % 2 ? 20 : 0);
+    assert_int_equal(ring_open(queue), 0);
+    check();
+    assert_int_equal(write_group(1, 100), 0);
+    end(messages - 2); /* of an earlier segment */
+    turn(1);
+    take_settled();
+  }
+  damage("journal/5", SEGMENT - JOURNAL_HEAD); /* the copy alone */
+  assert_int_equal(ring_open(queue), 0);
+  check();
+}
+
+/* head and copy are damaged: the whole file is put aside, and the rest goes on */
+static void test_damaged_heads(void **state)
 {
   struct stat st;
 
@@ -472,6 +512,7 @@ static void test_damaged_head(void **state)
   assert_int_equal(ring_open(queue), 0);
   assert_int_equal(write_group(1, 100), 0);
   damage("journal/0", 20);
+  damage("journal/0", SEGMENT - JOURNAL_HEAD + 30);
   message[0].state = NOT_THERE;
   end(1);
   turn(1);
@@ -547,7 +588,7 @@ int main(void)
     TEST(test_groups_and_notes), TEST(test_new_run_new_segment), TEST(test_at_random), TEST(test_full),
     TEST(test_nothing_free),     TEST(test_write_fails),         TEST(test_flush_fails), TEST(test_no_segment),
     TEST(test_takes),            TEST(test_off),                 TEST(test_other_size), TEST(test_damaged_head),
-    TEST(test_damaged_record),   TEST(test_odd_file),            TEST(test_note_now),
+    TEST(test_damaged_heads),    TEST(test_damaged_record),   TEST(test_odd_file),            TEST(test_note_now),
   };
   return cmocka_run_group_tests_name("journal_ring", tests, NULL, NULL);
 }
