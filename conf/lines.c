@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/write.h"
+
 int lines_read(int dirfd, const char *name, stralloc *text)
 {
   int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -97,20 +99,6 @@ int lines_next(struct lines *ls, struct line *l, const char **why)
   l->value = s;
   l->valuelen = (size_t)(end - s);
   return got;
-}
-
-static int write_all(int fd, const char *s, size_t len)
-{
-  while (len > 0) {
-    ssize_t n = write(fd, s, len);
-    if (n < 0 && errno != EINTR)
-      return -1;
-    if (n > 0) {
-      s += n;
-      len -= (size_t)n;
-    }
-  }
-  return 0;
 }
 
 int lines_replace(int dirfd, const char *name, const stralloc *text)

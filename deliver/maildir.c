@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/write.h"
+
 #define CHUNK (64 * 1024)
 #define PART_MAX 255
 #define NAME_ROOM 512
@@ -140,22 +142,6 @@ size_t maildir_lines(const char *in, size_t len, int *has_cr, char *out)
     }
   }
   return (size_t)(out - start);
-}
-
-static int write_all(int fd, const char *s, size_t len)
-{
-  while (len > 0) {
-    ssize_t n = write(fd, s, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0) {
-      errno = n == 0 ? ENOSPC : errno;
-      return -1;
-    }
-    s += n;
-    len -= (size_t)n;
-  }
-  return 0;
 }
 
 /* one header field; bytes that would break its line are left out */

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/write.h"
 #include "queue/envelope.h"
 #include "queue/incoming.h"
 #include "queue/journal_ring.h"
@@ -40,24 +41,6 @@ static struct {
 
 /* ---- the thread: files */
 
-int commit_write(int fd, struct iovec *v, int n)
-{
-  while (n > 0) {
-    ssize_t w = writev(fd, v, n);
-    if (w < 0 && errno == EINTR)
-      continue;
-    if (w < 0)
-      return errno;
-    for (; n > 0 && (size_t)w >= v->iov_len; v++, n--)
-      w -= (ssize_t)v->iov_len;
-    if (n > 0) {
-      v->iov_base = (char *)v->iov_base + w;
-      v->iov_len -= (size_t)w;
-    }
-  }
-  return 0;
-}
-
 /* the image of a message's queue file, while it is in memory */
 static void image_of(const struct incoming *in, struct iovec v[RING_PIECES])
 {
@@ -74,12 +57,12 @@ static int complete(struct incoming *in)
   image_of(in, v);
   if (in->fd < 0) {
     in->fd = store_create(queue_fd, in->id);
-    return in->fd < 0 ? errno : commit_write(in->fd, v, RING_PIECES);
+    return in->fd < 0 || write_pieces(in->fd, v, RING_PIECES, WRITE_HERE) != 0 ? errno : 0;
   }
   errno = ENOSPC; /* what a short write means */
   if (pwrite(in->fd, in->head.s, ENVELOPE_HEAD, 0) != ENVELOPE_HEAD)
     return errno;
-  return commit_write(in->fd, &v[2], 1);
+  return write_pieces(in->fd, &v[2], 1, WRITE_HERE) != 0 ? errno : 0;
 }
 
 static void commit_files(struct incoming *const *file, size_t files)

@@ -5,8 +5,6 @@
 #ifndef QUEUE_COMMIT_H
 #define QUEUE_COMMIT_H
 
-#include <sys/uio.h>
-
 struct incoming;
 
 /* opens the journal and starts the thread. For each message of a group announce() is called, and
@@ -19,7 +17,5 @@ void commit_add(struct incoming *in);
 void commit_turn(void);
 /* the end is near: notes are flushed at once. Whether all of them are durable */
 int commit_end(void);
-/* writes all of it, changing v. 0, or the errno */
-int commit_write(int fd, struct iovec *v, int n);
 
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/address.h"
+#include "common/write.h"
 #include "common/xtext.h"
 #include "queue/envelope.h"
 
@@ -378,16 +379,7 @@ int drop_create(struct drop_file *f, const char *queue)
 
 int drop_write(struct drop_file *f, const char *s, size_t len)
 {
-  while (len > 0) {
-    ssize_t n = write(f->fd, s, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return -1;
-    s += n;
-    len -= (size_t)n;
-  }
-  return 0;
+  return write_all(f->fd, s, len);
 }
 
 /* flushes the directory; a user who may not read it makes its file system do so */

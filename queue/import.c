@@ -20,6 +20,7 @@
 #include "common/json.h"
 #include "common/settings.h"
 #include "common/verdict.h"
+#include "common/write.h"
 #include "queue/archive.h"
 #include "queue/envelope.h"
 #include "queue/journal_read.h"
@@ -348,20 +349,6 @@ static int on_begin(void *arg, const struct archive_record *r)
   in->fd = -1;
   in->transcript.len = 0;
   return r->kind == 'm' ? begin_message(in) : 0;
-}
-
-static int write_all(int fd, const char *s, size_t len)
-{
-  while (len > 0) {
-    ssize_t n = write(fd, s, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return -1;
-    s += n;
-    len -= (size_t)n;
-  }
-  return 0;
 }
 
 static int on_data(void *arg, const char *s, size_t len)

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/write.h"
 #include "queue/commit.h"
 #include "queue/incoming.h"
 
@@ -260,7 +261,7 @@ static int spill(struct incoming *in)
   in->fd = store_create(queue_fd, in->id);
   if (in->fd < 0)
     return errno;
-  error = commit_write(in->fd, v, 2);
+  error = write_pieces(in->fd, v, 2, WRITE_HERE) != 0 ? errno : 0;
   free(in->body.s);
   in->body = (stralloc){0};
   return error;
@@ -276,7 +277,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
   if (in->fd < 0 && (in->body.len + len > IN_MEMORY || in_memory > ALL_IN_MEMORY))
     error = spill(in);
   if (error == 0 && in->fd >= 0) {
-    error = has_room() ? commit_write(in->fd, &v, 1) : ENOSPC;
+    error = !has_room() ? ENOSPC : write_pieces(in->fd, &v, 1, WRITE_HERE) != 0 ? errno : 0;
   } else if (error == 0 && !stralloc_catb(&in->body, s, len)) {
     error = ENOMEM;
   }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "common/write.h"
+
 #define PART_OF_SEGMENT 4 /* a message takes at most a quarter */
 #define IOVS 1000
 
@@ -59,26 +61,6 @@ static size_t reserve(struct ring_message *m, size_t n)
   return i;
 }
 
-/* writes all of it; 0, or the errno */
-static int write_at(int fd, struct iovec *v, int n, off_t at)
-{
-  while (n > 0) {
-    ssize_t w = pwritev(fd, v, n, at);
-    if (w < 0 && errno == EINTR)
-      continue;
-    if (w <= 0)
-      return w < 0 ? errno : ENOSPC;
-    at += w;
-    for (; n > 0 && (size_t)w >= v->iov_len; v++, n--)
-      w -= (ssize_t)v->iov_len;
-    if (n > 0) {
-      v->iov_base = (char *)v->iov_base + w;
-      v->iov_len -= (size_t)w;
-    }
-  }
-  return 0;
-}
-
 /* writes records into their places, which lie one behind the other. 0, or the errno */
 static int append(const struct ring_message *m, size_t n, const struct ring_segment *s, size_t flushed)
 {
@@ -102,7 +84,7 @@ static int append(const struct ring_message *m, size_t n, const struct ring_segm
       v[k++] = (struct iovec){(void *)(uintptr_t)zeros,
                               journal_record_size(r.len) - JOURNAL_RECORD - r.len};
     }
-    error = write_at(s->fd, v, k, at);
+    error = write_pieces(s->fd, v, k, at) != 0 ? errno : 0;
   }
   return error;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/write.h"
 #include "queue/envelope.h"
 #include "queue/history.h"
 #include "queue/journal_read.h"
@@ -106,20 +107,6 @@ static ssize_t load_image(int queue_fd, const struct store_name *n, const char *
 
   errno = ENOENT;
   return f && journal_load(queue_fd, f, image) == 0 ? (ssize_t)f->len : -1;
-}
-
-static int write_all(int fd, const char *s, size_t len)
-{
-  while (len > 0) {
-    ssize_t n = write(fd, s, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return -1;
-    s += n;
-    len -= (size_t)n;
-  }
-  return 0;
 }
 
 int flight_open(int queue_fd, const struct store_name *n, int flags)
