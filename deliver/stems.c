@@ -8,15 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/chan.h"
-#include "common/instance.h"
+#include "common/libexec.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "deliver/jobs.h"
@@ -88,22 +86,9 @@ static void on_births_closed(struct chan *c, const char *why)
 
 static pid_t spawn(int control)
 {
-  static char path[4096];
-  char *argv[] = {path, NULL}, *envp[] = {NULL};
-  posix_spawn_file_actions_t actions;
-  const char *dir = instance_libexec();
-  pid_t pid = -1;
-  int r;
+  const struct libexec_fd fd = {control, PROGRAM_CONTROL_FD};
 
-  if (!dir)
-    return -1;
-  snprintf(path, sizeof path, "%s/heloise-stem", dir);
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, control, PROGRAM_CONTROL_FD);
-  r = posix_spawn(&pid, path, &actions, NULL, argv, envp);
-  posix_spawn_file_actions_destroy(&actions);
-  errno = r;
-  return r ? -1 : pid;
+  return libexec_start("heloise-stem", NULL, &fd, 1);
 }
 
 static void hand(struct stem *s, enum wire_type type, const char *name, int fd)

@@ -6,11 +6,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/aside.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/write.h"
@@ -26,9 +25,9 @@ static int queue_fd;
 static void (*tell_all)(const struct incoming *in);
 static void (*tell_ended)(struct incoming *in);
 static struct incoming *gathering, *gathering_last;
-static struct loop_handler wake_handler;
+static struct loop_handler bell_handler;
 static struct loop_timer flush_timer;
-static int wake_fd, is_ending;
+static int bell, is_ending;
 
 /* handed to the thread and back */
 static struct {
@@ -119,14 +118,6 @@ static void commit_group(struct incoming *list)
   commit_files(file, files);
 }
 
-static void poke(void)
-{
-  uint64_t one = 1;
-
-  if (write(wake_fd, &one, sizeof one) != sizeof one)
-    abort(); /* an eventfd takes every 1 */
-}
-
 static void *committer(void *arg)
 {
   pthread_mutex_lock(&thread.lock);
@@ -147,11 +138,11 @@ static void *committer(void *arg)
     pthread_mutex_lock(&thread.lock);
     if (group)
       thread.done = group;
-    poke();
+    aside_ring(bell);
     pthread_mutex_unlock(&thread.lock);
     if (wants & RING_TEND) {
       ring_tend();
-      poke();
+      aside_ring(bell);
     }
     pthread_mutex_lock(&thread.lock);
   }
@@ -180,17 +171,14 @@ static void next_group(void)
     gathering_last = NULL;
 }
 
-static void on_wake(struct loop_handler *h, int fd, int events)
+static void on_bell(struct loop_handler *h, int fd, int events)
 {
   struct incoming *list;
-  uint64_t n;
 
   (void)h;
   (void)events;
-  if (read(fd, &n, sizeof n) != sizeof n) {
-    loop_drained(fd, LOOP_READ);
+  if (!aside_was_rung(fd))
     return;
-  }
   pthread_mutex_lock(&thread.lock);
   list = thread.done;
   thread.done = NULL;
@@ -257,26 +245,13 @@ int commit_end(void)
 int commit_start(int fd, void (*announce)(const struct incoming *in),
                  void (*ended)(struct incoming *in))
 {
-  pthread_attr_t attr;
-  pthread_t id;
-  int r;
-
   queue_fd = fd;
   tell_all = announce;
   tell_ended = ended;
   if (ring_open(fd) != 0)
     log_failed("intake", "journal", strerror(errno)); /* each message is a file, then */
-  wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  wake_handler.ready = on_wake;
+  bell_handler.ready = on_bell;
   flush_timer.fire = on_flush_timer;
-  if (wake_fd < 0 || loop_add(wake_fd, &wake_handler) != 0)
-    return -1;
-  loop_want(wake_fd, LOOP_READ);
   loop_after_turn(commit_turn);
-  pthread_attr_init(&attr);
-  pthread_attr_setstacksize(&attr, 256 * 1024);
-  r = pthread_create(&id, &attr, committer, NULL);
-  pthread_attr_destroy(&attr);
-  errno = r;
-  return r ? -1 : 0;
+  return aside_start(committer, 256 * 1024, &bell_handler, &bell);
 }

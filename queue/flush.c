@@ -9,9 +9,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/aside.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "queue/waiting.h"
@@ -28,10 +28,10 @@ struct filed {
   int error;
 };
 
-static int queue_fd = -1, wake_fd = -1;
+static int queue_fd = -1, bell = -1;
 static void (*tell_filed)(const char *id);
 static struct loop_timer timer, again_timer;
-static struct loop_handler wake_handler;
+static struct loop_handler bell_handler;
 static uint64_t dirty[STORE_DIRS]; /* a bit per directory */
 
 static char (*waits)[STORE_ID_LEN + 1]; /* files not yet handed over, from `first` on; bound: the
@@ -64,7 +64,7 @@ static void flush_files(struct filed *file, size_t n)
 
 static void *flusher(void *arg)
 {
-  uint64_t mine[STORE_DIRS], one = 1;
+  uint64_t mine[STORE_DIRS];
 
   pthread_mutex_lock(&thread.lock);
   for (;;) {
@@ -81,8 +81,7 @@ static void *flusher(void *arg)
     pthread_mutex_lock(&thread.lock);
     for (size_t i = 0; failed_dirs && i < thread.files; i++)
       thread.file[i].error = EIO;
-    if (write(wake_fd, &one, sizeof one) != sizeof one)
-      abort(); /* an eventfd takes every 1 */
+    aside_ring(bell);
   }
   return arg;
 }
@@ -199,18 +198,15 @@ static void on_failed(const struct filed *f)
     loop_timer_in(&again_timer, AGAIN_MS);
 }
 
-static void on_wake(struct loop_handler *h, int fd, int events)
+static void on_bell(struct loop_handler *h, int fd, int events)
 {
   static struct filed done[AT_ONCE];
-  uint64_t n;
   size_t files;
 
   (void)h;
   (void)events;
-  if (read(fd, &n, sizeof n) != sizeof n) {
-    loop_drained(fd, LOOP_READ);
+  if (!aside_was_rung(fd))
     return;
-  }
   pthread_mutex_lock(&thread.lock);
   files = thread.files;
   memcpy(done, thread.file, files * sizeof *done);
@@ -233,25 +229,12 @@ static void on_wake(struct loop_handler *h, int fd, int events)
 
 int flush_start(int fd, void (*filed)(const char *id))
 {
-  pthread_attr_t attr;
-  pthread_t id;
-  int r;
-
   queue_fd = fd;
   tell_filed = filed;
   timer.fire = on_timer;
   again_timer.fire = on_again;
-  wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  wake_handler.ready = on_wake;
-  if (wake_fd < 0 || loop_add(wake_fd, &wake_handler) != 0)
-    return -1;
-  loop_want(wake_fd, LOOP_READ);
-  pthread_attr_init(&attr);
-  pthread_attr_setstacksize(&attr, 128 * 1024);
-  r = pthread_create(&id, &attr, flusher, NULL);
-  pthread_attr_destroy(&attr);
-  errno = r;
-  return r ? -1 : 0;
+  bell_handler.ready = on_bell;
+  return aside_start(flusher, 128 * 1024, &bell_handler, &bell);
 }
 
 void flush_soon(const struct store_name *n)

@@ -6,15 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/instance.h"
+#include "common/libexec.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "queue/compose.h"
@@ -130,24 +128,9 @@ static int inject_channel(void)
 /* starts heloise-bounce with file, channel and tables as descriptors 0, 3 and 4 */
 static pid_t spawn(int file, int channel, int tables, int warns)
 {
-  static char path[4096], warn[] = COMPOSE_WARNS;
-  char *argv[] = {path, warns ? warn : NULL, NULL}, *envp[] = {NULL};
-  posix_spawn_file_actions_t actions;
-  const char *dir = instance_libexec();
-  pid_t pid = -1;
-  int r;
+  const struct libexec_fd fd[] = {{file, 0}, {channel, 3}, {tables, 4}};
 
-  if (!dir)
-    return -1;
-  snprintf(path, sizeof path, "%s/heloise-bounce", dir);
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, file, 0);
-  posix_spawn_file_actions_adddup2(&actions, channel, 3);
-  posix_spawn_file_actions_adddup2(&actions, tables, 4);
-  r = posix_spawn(&pid, path, &actions, NULL, argv, envp);
-  posix_spawn_file_actions_destroy(&actions);
-  errno = r;
-  return r ? -1 : pid;
+  return libexec_start("heloise-bounce", warns ? COMPOSE_WARNS : NULL, fd, sizeof fd / sizeof *fd);
 }
 
 /* moves a descriptor above those that spawn() fills; closes the old one */
