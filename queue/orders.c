@@ -56,10 +56,13 @@ static enum acted settle_at(struct target *t, enum acted r, uint32_t due)
   return r;
 }
 
-/* done; or it is waited for: what is being tried, a report, or a disk that does not take it */
+/* done; or what is being tried, or a report, is waited for; or the disk did not take it: it is tried
+ * again */
 static enum acted at_once(const struct target *t)
 {
-  return waiting_at(t->handle)->is_active ? ACTED_LATER : ACTED_DONE;
+  if (!waiting_at(t->handle)->is_active) /* t->work is gone */
+    return ACTED_DONE;
+  return t->work->jobs > 0 || t->work->is_reporting ? ACTED_LATER : ACTED_FAILED;
 }
 
 static enum acted hold(struct target *t)

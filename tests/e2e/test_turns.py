@@ -1,12 +1,14 @@
 """What an administrator orders done to messages that wait for their turn at a destination."""
 
 import json
+import os
 import re
 import threading
 
 from harness import contains, equal, letter, main, test, wait_for
 from queued import instance, states
 from sink import Sink
+from smalldisk import Small
 from peer import Connection  # noqa: E402  (sink.py knows where)
 
 
@@ -130,6 +132,31 @@ def released_meanwhile():
     other.is_open.set()
     i.wait_queue(0)
     equal((full.came, other.came), ([0, 1], [1]))
+
+
+@test("a message that waits for its turn is put on hold while the disk is full: it is not sent, and held when there is room")
+def full_disk():
+    gate = Gate()
+    with Small(access=["client:127.0.0.0/8 relay"], routes=["slow.example " + gate.route],
+               peers=[gate.address + " conns=1"]) as small:
+        i = small.i
+        send(i, 0, "x@slow.example")
+        wait_for("one is at the gate", lambda: gate.came == [0])
+        number = send(i, 1, "x@slow.example")
+        filler = small.fill()
+        r = i.cli("queue", "hold", number)
+        equal(r.returncode, 74)
+        contains(r.error, "cannot be changed")
+        contains(i.cli("queue", "show", number, ok=True).text, "then: hold")
+        gate.is_open.set()
+        wait_for("the first is delivered", lambda: list(states(i)) == [number])
+        os.unlink(filler)
+        wait_for("it is on hold", lambda: states(i) == {number: "hold"})
+        i.restart()
+        equal(states(i), {number: "hold"})
+        i.cli("queue", "release", number, ok=True)
+        i.wait_queue(0)
+        equal(gate.came, [0, 1])
 
 
 @test("room that a withdrawn message leaves at its destination is given to those that wait outside")
