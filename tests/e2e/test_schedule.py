@@ -141,6 +141,25 @@ def released():
     i.wait_event("up")
 
 
+@test("a route away from a destination that is down: what is due there goes the new way at once after a reload")
+def rerouted():
+    dead = Dead()
+    i = instance({"down": dead.route}, retry="every 1h life 1d").start()
+    ids = send_many(i, "down", 60)
+    for number in ids:
+        i.wait_event("deferred", id=number)
+    before = dead.count
+    i.cli("queue", "retry", "all", ok=True)
+    wait_for("the probe has failed, and the others wait behind the next one", lambda: dead.count > before and
+             not [m for m in i.queue() if m["state"] == "active"])
+    sink = Watched()
+    i.forget_keys("routes", ["down.example"])
+    i.table("routes", "down.example " + sink.route)
+    i.cli("reload", ok=True)
+    wait_for("all but the one that was tried", lambda: len(sink.arrived) >= 59)
+    dead.stop()
+
+
 @test("what waits because of a recipient, or because a reply said when, is not released with the rest")
 def not_released():
     grey = Watched([("RCPT TO:<r1@*", "450 4.2.1 greylisted"), ("RCPT TO:<r2@*", "450 4.7.1 try again in 1800 seconds")])
