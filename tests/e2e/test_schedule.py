@@ -1,5 +1,6 @@
 """Whose turn it is: destinations that are down, that come back, long lists, limits of rate and number."""
 
+import os
 import re
 import socket
 import threading
@@ -213,6 +214,40 @@ def fair():
         check(place - seen < 100, "%d messages of the list went before it" % (place - seen))
         i.wait_event("finished", id=big, patience=60)
         equal(len(sink.arrived), had + 1001)
+
+
+@test("however many long lists wait for their turn, other mail goes on", limit=200)
+def long_lists():
+    hole = socket.socket()
+    hole.bind((new_address(), 0))
+    hole.listen(200)
+    good = Watched()
+    i = instance({"slow": "[%s]:%d" % hole.getsockname(), "good": good.route})
+    for n in range(7):
+        drop(i, "list%d" % n, ["x%d@slow.example" % k for k in range(90000)])
+    i.start()
+    wait_for("all are in the queue", lambda: len(i.find_events("queued")) == 7, 60)
+    wait_for("some are being worked on", lambda: sum(m == "active" for m in states(i)) >= 5, 60)
+    i.wait_event("delivered", id=i.send("alice@heloise.example", "x@good.example", letter("number 1")))
+    waits = len(i.find_events("finished"))
+    equal(waits, 1)
+    hole.close()
+
+
+def states(i):
+    return [line.split()[1] for line in i.cli("queue", "list", timeout=60, ok=True).text.splitlines()
+            if re.match(r"[0-9a-z]{15} ", line)]
+
+
+def drop(i, name, recipients):
+    """As sendmail would, but sooner."""
+    text = letter("list").replace("\n", "\r\n")
+    path = i.dir + "/queue/drop/" + name
+    with open(path + ".tmp", "w", newline="") as f:
+        f.write("heloise-drop 1\ns alice@heloise.example\n" + "".join("r - - %s\n" % r for r in recipients) + "\n" +
+                text + "heloise-end\n")
+    os.chown(path + ".tmp", i.user.pw_uid, i.user.pw_gid)
+    os.rename(path + ".tmp", path)
 
 
 @test("new mail is not held up by a backlog that is due at once, nor the backlog by new mail")
