@@ -27,6 +27,7 @@
 #include "queue/history.h"
 #include "queue/line.h"
 #include "queue/owed.h"
+#include "queue/pastclock.h"
 #include "queue/recovery.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
@@ -854,7 +855,8 @@ static void begin(uint32_t handle)
   rec->is_unverified = 0;
   if (w->e.doubtful > 0)
     log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");
-  tell_by_today(w, rec->born ? (int64_t)(clock_to_wall(rec->born) - w->e.created) : clock_skew(rec->made_at),
+  tell_by_today(w, rec->born ? (int64_t)(clock_to_wall(rec->born) - w->e.created)
+                             : clock_skew(rec->made_at) + pastclock_skew(w->e.created, now()),
                 clock_skew(rec->named_at));
   rec->named_at = w->clock = clock_steps();
   for (size_t i = 0; i < w->e.nrcpt; i++) {
