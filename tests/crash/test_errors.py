@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
-from harness import Failed, check, main, test  # noqa: E402
+from harness import Failed, Instance, check, equal, letter, main, test, wait_for  # noqa: E402
 from cases import FORMS, IS_FULL, LIMIT, VICTIMS, make  # noqa: E402
 from inject import FAILING, Injection, only_with_strace, places  # noqa: E402
 
@@ -82,6 +82,23 @@ def add(victim, journal):
           (victim, journal), limit=LIMIT)
     def failing():
         fail_everywhere(victim, journal)
+
+
+@test("a submission whose file cannot be removed is taken once, and the file goes when it can")
+def removed():
+    only_with_strace()
+    i = Instance(tables={"mailboxes": ["alice alice/"]}).start()
+    fault = Injection(i.pids()["intake"], "unlinkat:error=EIO:when=1+")
+    try:
+        for n in range(3):  # each has the directory looked at
+            i.sendmail("alice@heloise.example", stdin=letter("number %d" % n), ok=True)
+            wait_for("it", lambda: any(b"Subject: number %d" % n in m for m in i.mail("alice")))
+    finally:
+        fault.end()
+    i.sendmail("alice@heloise.example", stdin=letter("number 3"), ok=True)
+    wait_for("queue/drop is empty", lambda: not os.listdir(i.dir + "/queue/drop"))
+    i.wait_queue(0)
+    equal(len(i.mail("alice")), 4)
 
 
 for _victim in ("intake", "queue", "attempt", "smtpd") if IS_FULL else ("intake", "queue", "attempt"):
