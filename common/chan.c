@@ -304,7 +304,9 @@ int chan_send_blocking(int sock, const struct wire_out *o, int fd)
     return -1;
   while (send_packet(sock, encoded.s, encoded.len, fd) < 0) {
     struct pollfd p = {.fd = sock, .events = POLLOUT};
-    if (errno == EAGAIN || errno == ENOBUFS)
+    if (errno == ETOOMANYREFS)
+      poll(NULL, 0, 100); /* descriptors that others have not taken yet: for that there is no event */
+    else if (errno == EAGAIN || errno == ENOBUFS)
       poll(&p, 1, 1000);
     else if (errno != EINTR)
       return -1;

@@ -23,6 +23,11 @@ VICTIMS = {
 FORMS = ("yes", "no")  # setting queue-journal
 
 
+def pid_of(t, victim):
+    """Whom strace is attached to. Attempts are cloned from heloise-deliver's stem."""
+    return t.i.of_deliver("stem")[0] if victim == "attempt" else t.i.pids()[VICTIMS[victim][0]]
+
+
 def make(journal):
     """Traffic through an instance in which everything has worked once."""
     t = Traffic(settings={"queue-journal": journal, "queue-attempts": ATTEMPTS, "local-attempts": LOCAL})
