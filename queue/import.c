@@ -286,7 +286,7 @@ static int give_id(struct import *in)
   envelope_free(&e);
   snprintf(from, sizeof from, "tmp/%s", in->record.name.id);
   snprintf(to, sizeof to, "tmp/%s", fresh);
-  if (r != 0 || renameat(in->v->queue_fd, from, in->v->queue_fd, to) != 0)
+  if (r != 0 || renameat2(in->v->queue_fd, from, in->v->queue_fd, to, RENAME_NOREPLACE) != 0)
     return -1;
   memcpy(in->record.name.id, fresh, sizeof fresh);
   in->renamed++;

@@ -279,7 +279,7 @@ static void link_files(int queue_fd, struct store_commit *c, size_t n)
       continue;
     snprintf(from, sizeof from, "tmp/%.*s", STORE_ID_LEN, c[i].id);
     snprintf(to, sizeof to, "new/%s/%s", c[i].id + 13, c[i].id);
-    if (renameat(queue_fd, from, queue_fd, to) != 0)
+    if (renameat2(queue_fd, from, queue_fd, to, RENAME_NOREPLACE) != 0) /* an id made twice */
       fail(queue_fd, &c[i], "tmp");
   }
 }

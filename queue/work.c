@@ -391,6 +391,15 @@ static uint64_t moved(uint64_t t, int64_t by)
   return by < 0 && (uint64_t)-by > t ? 0 : t + (uint64_t)by;
 }
 
+/* how far the clock was set since the message was made. Between its making and the manager's
+ * hearing of it a moment passes, which is no step: while nobody set the clock its times stand. */
+static int64_t made_by_another_clock(const struct waiting *rec, uint64_t created)
+{
+  if (!rec->born)
+    return clock_skew(rec->made_at) + pastclock_skew(created, now());
+  return clock_steps() == 0 ? 0 : (int64_t)(clock_to_wall(rec->born) - created);
+}
+
 /* the clock was set since its times were written: they are told by the clock of today. What is
  * still to do is written anew, so that the file is of one clock again. */
 static void tell_by_today(struct work *w, int64_t made, int64_t named)
@@ -855,9 +864,7 @@ static void begin(uint32_t handle)
   rec->is_unverified = 0;
   if (w->e.doubtful > 0)
     log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");
-  tell_by_today(w, rec->born ? (int64_t)(clock_to_wall(rec->born) - w->e.created)
-                             : clock_skew(rec->made_at) + pastclock_skew(w->e.created, now()),
-                clock_skew(rec->named_at));
+  tell_by_today(w, made_by_another_clock(rec, w->e.created), clock_skew(rec->named_at));
   rec->named_at = w->clock = clock_steps();
   for (size_t i = 0; i < w->e.nrcpt; i++) {
     w->todo += w->e.rcpt[i].status == RCPT_TODO;

@@ -1,7 +1,11 @@
 """Why a message is still here: attempts, what was learned, what the next attempt does, until when."""
 
+import datetime
 import json
+import os
 import re
+import signal
+import time
 
 from harness import Instance, check, contains, equal, free_port, letter, main, new_address, test, wait_for
 from sink import Sink
@@ -80,6 +84,23 @@ def last():
     tried, held = json.loads(why(i, number, "--json"))["why"]
     equal(tried["next"], tried["expires"])
     equal([held[k] for k in ("next", "warning", "expires")], [None] * 3)
+
+
+@test("a manager that hears late of a message counts its life from when it was taken")
+def heard_late():
+    i, _ = with_sink([("RCPT", "450 4.2.1 not now")], retry="every 1h life 1m")
+    manager = i.pids()["queue"]
+    os.kill(manager, signal.SIGSTOP)
+    number = i.send("alice@heloise.example", "bob@peer.example", letter("why"))
+    taken = time.time()
+    wait_for("seconds to pass", lambda: time.time() > taken + 2)
+    os.kill(manager, signal.SIGCONT)
+    i.wait_event("deferred", id=number)
+    i.stop()
+    (told,) = [json.loads(line) for line in why(i, number, "--json").splitlines()]
+    created = datetime.datetime.fromisoformat(told["created"].replace("Z", "+00:00")).timestamp()
+    check(created <= taken, created, taken)
+    equal(told["why"][0]["next"], told["why"][0]["expires"])
 
 
 @test("no warning is promised to a sender who wants none, nor for a schedule without one")

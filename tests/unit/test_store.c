@@ -1,6 +1,6 @@
 /* test_store.c - the queue's directories: names, commits, moves, and what fails on the way
  *
- * fdatasync, fsync and renameat are wrapped, to fail when told. */
+ * fdatasync, fsync and renameat2 are wrapped, to fail when told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,14 +18,14 @@
 #include "queue/store.h"
 
 /* calls until the one that fails; 0: none does */
-static int fail_fdatasync, fail_fsync, fail_renameat, fsyncs;
+static int fail_fdatasync, fail_fsync, fail_rename, fsyncs;
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
-int __real_renameat(int a, const char *from, int b, const char *to);
-int __wrap_renameat(int a, const char *from, int b, const char *to);
+int __real_renameat2(int a, const char *from, int b, const char *to, unsigned int flags);
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned int flags);
 
 static int fails(int *countdown, int error)
 {
@@ -46,9 +46,9 @@ int __wrap_fsync(int fd)
   return fails(&fail_fsync, EIO) ? -1 : __real_fsync(fd);
 }
 
-int __wrap_renameat(int a, const char *from, int b, const char *to)
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned int flags)
 {
-  return fails(&fail_renameat, ENOSPC) ? -1 : __real_renameat(a, from, b, to);
+  return fails(&fail_rename, ENOSPC) ? -1 : __real_renameat2(a, from, b, to, flags);
 }
 
 static char dir[64];
@@ -57,7 +57,7 @@ static int queue;
 static int set_up(void **state)
 {
   (void)state;
-  fail_fdatasync = fail_fsync = fail_renameat = 0;
+  fail_fdatasync = fail_fsync = fail_rename = 0;
   strcpy(dir, "/tmp/test_store.XXXXXX");
   if (!mkdtemp(dir))
     return -1;
@@ -187,7 +187,7 @@ static void test_one_of_a_group_fails(void **state)
       struct store_commit c[3];
       char id[3][STORE_ID_LEN + 1];
       int before = count_in("new");
-      *(which ? &fail_renameat : &fail_fdatasync) = at;
+      *(which ? &fail_rename : &fail_fdatasync) = at;
       commit(c, id, 3);
       for (int i = 0; i < 3; i++) {
         struct store_name n;
@@ -239,6 +239,33 @@ static void test_abandon(void **state)
   store_sweep(queue);
   assert_int_equal(count_in("tmp"), 0);
   assert_int_equal(count_in("corrupt"), 1); /* what is no message of ours is put aside */
+}
+
+/* a clock set back and a restart: the second message is refused, the first one stays as it is */
+static void test_id_made_twice(void **state)
+{
+  struct store_commit c[2];
+  char id[2][STORE_ID_LEN + 1], path[64];
+  struct stat before, after;
+
+  (void)state;
+  commit(c, id, 1);
+  snprintf(path, sizeof path, "new/%s/%s", id[0] + 13, id[0]);
+  assert_int_equal(fstatat(queue, path, &before, 0), 0);
+  store_fresh_id(id[1]);
+  for (int i = 0; i < 2; i++) {
+    c[i] = (struct store_commit){id[i], store_create(queue, id[i]), 0};
+    assert_true(c[i].fd >= 0);
+  }
+  store_commit(queue, c, 2);
+  assert_int_equal(c[0].error, EEXIST);
+  assert_int_equal(c[1].error, 0);
+  assert_int_equal(fstatat(queue, path, &after, 0), 0);
+  assert_int_equal(after.st_ino, before.st_ino);
+  assert_int_equal(count_in("tmp"), 0);
+  assert_int_equal(count_in("new"), 2);
+  for (int i = 0; i < 2; i++)
+    close(c[i].fd);
 }
 
 static void test_moves(void **state)
@@ -369,7 +396,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     TEST(test_ids),        TEST(test_make),    TEST(test_commit), TEST(test_one_of_a_group_fails),
-    TEST(test_directory_flush_fails), TEST(test_abandon), TEST(test_moves), TEST(test_no_move_over_another),
+    TEST(test_directory_flush_fails), TEST(test_id_made_twice), TEST(test_abandon), TEST(test_moves),
+    TEST(test_no_move_over_another),
     TEST(test_scan),       TEST(test_corrupt), TEST(test_open_odd_files),
   };
   return cmocka_run_group_tests_name("store", tests, NULL, NULL);
