@@ -23,6 +23,7 @@
 #include "queue/waiting.h"
 
 #define CALLERS_MAX 32
+#define GUESTS_MAX 8 /* of them: whoever may ask for more must find a place */
 
 struct caller {
   struct chan chan; /* first */
@@ -33,7 +34,7 @@ struct caller {
 
 static struct loop_handler listener;
 static uid_t owner;
-static size_t callers;
+static size_t callers, guests;
 
 /* ---- answers */
 
@@ -67,6 +68,7 @@ static void hang_up(struct caller *c)
 {
   chan_close(&c->chan);
   callers--;
+  guests -= c->is_guest != 0;
   free(c);
 }
 
@@ -235,11 +237,17 @@ static void accept_one(int sock)
   }
   c->uid = who.uid;
   c->is_guest = who.uid != 0 && who.uid != owner && who.uid != geteuid();
+  if (c->is_guest && guests >= GUESTS_MAX) {
+    free(c);
+    close(fd);
+    return;
+  }
   if (chan_open(&c->chan, fd, LINK_COMMAND, WIRE_HIGH, &ops) != 0) {
     free(c);
     return;
   }
   callers++;
+  guests += c->is_guest != 0;
 }
 
 static void on_listener(struct loop_handler *h, int fd, int events)

@@ -11,6 +11,7 @@
 #include "common/program.h"
 #include "common/retry.h"
 #include "queue/clock.h"
+#include "queue/pastclock.h"
 #include "queue/waiting.h"
 #include "queue/work_parts.h"
 
@@ -53,9 +54,9 @@ static uint64_t moved(uint64_t t, int64_t by)
  * hearing of it a moment passes, which is no step: while nobody set the clock its times stand. */
 static int64_t made_by_another_clock(const struct waiting *rec, uint64_t created)
 {
-  if (!rec->born || clock_steps() == 0)
-    return clock_skew(rec->made_at);
-  return (int64_t)(clock_to_wall(rec->born) - created);
+  if (!rec->born)
+    return clock_skew(rec->made_at) + pastclock_skew(created, clock_wall());
+  return clock_steps() == 0 ? 0 : (int64_t)(clock_to_wall(rec->born) - created);
 }
 
 /* the clock was set since its times were written: they are told by the clock of today. What is
