@@ -42,6 +42,9 @@ struct store_name {
 /* makes what is missing of the directories under queue_fd, mode 0700 (drop: see sendmail(8)),
  * and flushes them. 0, or -1 with errno. */
 int store_make(int queue_fd);
+/* makes a directory, mode 0700: the queue's owner's, also when root asks. 0, also when it is there;
+ * or -1 with errno. */
+int store_make_dir(int queue_fd, const char *path);
 /* flushes the directories: a start after a power cut. 0, or -1 with errno. */
 int store_settle(int queue_fd);
 
