@@ -4,7 +4,8 @@
  * An archive is hostile: each message is gathered in tmp/, where it is checked as any file of the
  * queue is before it is worked on, and gets its name when it is whole and flushed. A group is
  * flushed at once. An id that is in the queue is never taken again. One that the journal says is
- * done with would be cleared away at the next start: such a message gets a fresh one. */
+ * done with would be cleared away at the next start: such a message gets another one, which depends
+ * on its own alone, so that a second import finds it. */
 #include "queue/import.h"
 
 #include <errno.h>
@@ -15,12 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/address.h"
 #include "common/json.h"
 #include "common/settings.h"
 #include "common/verdict.h"
 #include "queue/archive.h"
 #include "queue/envelope.h"
+#include "queue/import_fault.h"
 #include "queue/journal_read.h"
 #include "queue/sight.h"
 #include "queue/store_flight.h"
@@ -29,6 +30,7 @@
 #define GROUP 100
 #define GROUP_BYTES (64 * 1024 * 1024)
 #define COMPLAINTS_MAX 20 /* told; more are counted */
+#define OTHER_IDS 8       /* that are tried for a message which cannot keep its own */
 #define SIZE_MAX_OWN ((uint64_t)ENVELOPE_MAX + INT32_MAX) /* of a message */
 
 struct member {
@@ -128,27 +130,31 @@ static void commit(struct import *in)
 
 /* ---- one message */
 
-/* a message of the group counts as known, too */
+static int is_of_group(const struct import *in, const char *id)
+{
+  for (size_t i = 0; i < in->n; i++)
+    if (strcmp(in->group[i].name.id, id) == 0)
+      return 1;
+  return 0;
+}
+
 static int is_known(const struct import *in, const char *id)
 {
   struct inspect_message m;
 
-  for (size_t i = 0; i < in->n; i++)
-    if (strcmp(in->group[i].name.id, id) == 0)
-      return 1;
-  return in->v->find(id, &m) == 0;
+  return is_of_group(in, id) || in->v->find(id, &m) == 0;
 }
 
 /* whether the message that is known is the one in the archive cannot be told before it is read:
  * the sums of both are compared */
-static int is_same(const struct import *in, int fd)
+static int is_same(const struct import *in, const char *id, int fd)
 {
   struct envelope mine, other;
   struct inspect_message m;
   const char *why;
   int own, same = 0;
 
-  if (in->v->find(in->record.name.id, &m) != 0)
+  if (in->v->find(id, &m) != 0)
     return 0;
   own = store_open(in->v->queue_fd, &m.name, O_RDONLY);
   if (own < 0)
@@ -164,41 +170,6 @@ static int is_same(const struct import *in, int fd)
   return same;
 }
 
-static int is_address(const char *s, int allow_null)
-{
-  static struct address a;
-  const char *why;
-
-  return address_parse(s, strlen(s), allow_null, &a, &why) == 0 && strcmp(a.text.s, s) == 0;
-}
-
-/* whether the addresses are such as the intake takes */
-static int has_addresses(const struct envelope *e)
-{
-  for (size_t i = 0; i < e->nrcpt; i++)
-    if (!is_address(e->rcpt[i].address, 0))
-      return 0;
-  return is_address(e->sender, 1);
-}
-
-/* why the file is no message, or NULL */
-static const char *fault_of(const struct import *in, int fd)
-{
-  struct envelope e;
-  const char *why;
-
-  if (envelope_read(fd, &e, &why) != 0)
-    return why;
-  if (strcmp(e.id, in->record.name.id) != 0)
-    why = "its id is another one";
-  else if (!has_addresses(&e))
-    why = "an address is malformed";
-  else if (envelope_verify(fd, &e, &why) == 0)
-    why = NULL;
-  envelope_free(&e);
-  return why;
-}
-
 static int begin_message(struct import *in)
 {
   in->last[0] = 0;
@@ -212,7 +183,9 @@ static int begin_message(struct import *in)
   }
   in->fd = store_create(in->v->queue_fd, in->record.name.id);
   if (in->fd < 0 && errno == EEXIST) {
-    complain(in, in->record.name.id, "its id stands twice in the archive");
+    complain(in, in->record.name.id, is_of_group(in, in->record.name.id)
+                                       ? "its id stands twice in the archive"
+                                       : "another import is taking it, or was killed over it: import again after the next start");
     return 0;
   }
   if (in->fd < 0 || store_free(in->v->queue_fd) < settings.queue_min_free + in->record.len) {
@@ -266,26 +239,33 @@ static int is_retired(const struct import *in, const char *id)
   return flight_is_known(in->v->queue_fd, id) || tfind(id, &in->retired, by_id);
 }
 
-/* gives the message being received a fresh id. 0, or -1 with errno */
-static int give_id(struct import *in)
+/* gives the message being received another id, the same each time it is imported: in *other. 0; 1: with
+ * that one it is in the queue already; -1 with errno */
+static int give_id(struct import *in, char other[STORE_ID_LEN + 1])
 {
-  char from[STORE_NAME_MAX], to[STORE_NAME_MAX], fresh[STORE_ID_LEN + 1];
+  const char *old = in->record.name.id, *why;
+  char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
   struct envelope e;
-  const char *why;
-  int r = envelope_read(in->fd, &e, &why);
+  int r = envelope_read(in->fd, &e, &why), known = 1;
 
   if (r != 0)
     return -1;
-  store_fresh_id(fresh);
-  r = envelope_rename(in->fd, &e, fresh);
+  errno = EEXIST; /* should all of them be taken */
+  for (unsigned int n = 0; r == 0 && known && n < OTHER_IDS; n++) {
+    store_other_id(other, old, n);
+    if (is_retired(in, other))
+      continue;
+    r = envelope_rename(in->fd, &e, other);
+    known = is_known(in, other);
+    if (r == 0 && known && is_same(in, other, in->fd))
+      r = 1;
+  }
   envelope_free(&e);
-  snprintf(from, sizeof from, "tmp/%s", in->record.name.id);
-  snprintf(to, sizeof to, "tmp/%s", fresh);
-  if (r != 0 || renameat2(in->v->queue_fd, from, in->v->queue_fd, to, RENAME_NOREPLACE) != 0)
-    return -1;
-  memcpy(in->record.name.id, fresh, sizeof fresh);
-  in->renamed++;
-  return 0;
+  if (r != 0 || known)
+    return r > 0 ? 1 : -1;
+  snprintf(from, sizeof from, "tmp/%s", old);
+  snprintf(to, sizeof to, "tmp/%s", other);
+  return renameat2(in->v->queue_fd, from, in->v->queue_fd, to, RENAME_NOREPLACE);
 }
 
 /* its records name the message by its old id */
@@ -300,20 +280,27 @@ static void rename_transcript(stralloc *t, const char *old, const char *fresh)
       memcpy(at + 2, fresh, STORE_ID_LEN);
 }
 
+static void pass_over(struct import *in)
+{
+  in->known++;
+  forget(in);
+}
+
 static int end_message(struct import *in, int is_whole)
 {
-  const char *id = in->record.name.id, *why;
+  char *id = in->record.name.id, other[STORE_ID_LEN + 1];
+  const char *why;
+  int r;
 
   if (in->fd < 0)
     return 0;
-  why = is_whole ? fault_of(in, in->fd) : "it was changed since it was exported";
+  why = is_whole ? import_fault(in->fd, id) : "it was changed since it was exported";
   if (!why && is_known(in, id)) {
-    if (is_same(in, in->fd))
-      in->known++;
-    else
-      complain(in, id, "the queue has another message with this id");
-    forget(in);
-    return 0;
+    if (is_same(in, id, in->fd)) {
+      pass_over(in);
+      return 0;
+    }
+    why = "the queue has another message with this id";
   }
   if (why) {
     complain(in, id, why);
@@ -321,9 +308,19 @@ static int end_message(struct import *in, int is_whole)
     return 0;
   }
   memcpy(in->last, id, sizeof in->last);
-  if (is_retired(in, id) && give_id(in) != 0) {
-    in->error = errno;
-    return -1;
+  if (is_retired(in, id)) {
+    r = give_id(in, other);
+    if (r > 0) {
+      in->last[0] = 0;
+      pass_over(in);
+      return 0;
+    }
+    if (r < 0) {
+      in->error = errno;
+      return -1;
+    }
+    memcpy(id, other, sizeof other);
+    in->renamed++;
   }
   memset(&in->group[in->n], 0, sizeof in->group[in->n]);
   in->group[in->n].name = in->record.name;

@@ -83,6 +83,12 @@ void store_fresh_id(char id[STORE_ID_LEN + 1])
   id[15] = 0;
 }
 
+void store_other_id(char other[STORE_ID_LEN + 1], const char *id, unsigned int n)
+{
+  memcpy(other, id, STORE_ID_LEN + 1);
+  put_digits(other + 7, 6, XXH3_64bits_withSeed(id, STORE_ID_LEN, n));
+}
+
 int store_is_id(const char *s, size_t len)
 {
   if (len != STORE_ID_LEN)

@@ -53,6 +53,8 @@ int store_flush_dir(int queue_fd, const char *path);
 
 /* even, and not 0 */
 uint32_t store_hop_hash(const char *nexthop, size_t len);
+/* the n-th other id for a message that cannot keep its own, of the same second; always the same */
+void store_other_id(char other[STORE_ID_LEN + 1], const char *id, unsigned int n);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
 /* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */
