@@ -112,14 +112,26 @@ static int look(int queue_fd, unsigned int segment, struct journal_seen *seen)
     return -1;
   seen->state = JOURNAL_ABSENT;
   seen->size = (uint64_t)st.st_size;
-  if (n < JOURNAL_HEAD || st.st_size > JOURNAL_SEGMENT_MAX) {
-    seen->is_strange = n == JOURNAL_HEAD;
-  } else if (journal_head_read(head, &seen->head) == 0) {
+  if (n == JOURNAL_HEAD && journal_head_read(head, &seen->head) == 0) {
     seen->state = JOURNAL_GOOD;
+    seen->is_cut = seen->size < seen->head.size;
   } else {
-    seen->is_strange = !all_zero(head, sizeof head);
+    seen->is_strange = !all_zero(head, (size_t)n);
   }
   return 0;
+}
+
+/* how much of it may be records: no more than was made, whatever the file became */
+static size_t length_of(const struct journal_seen *seen)
+{
+  uint64_t n = seen->size < seen->head.size ? seen->size : seen->head.size;
+
+  return n < JOURNAL_SEGMENT_MAX ? (size_t)n : JOURNAL_SEGMENT_MAX;
+}
+
+void journal_lost_name(char name[JOURNAL_LOST_NAME], const struct journal_segment *head, size_t from)
+{
+  snprintf(name, JOURNAL_LOST_NAME, "corrupt/journal.%llu.%zu", (unsigned long long)head->epoch, from);
 }
 
 static int read_segment(int queue_fd, unsigned int segment, struct journal_replay *r)
@@ -128,8 +140,9 @@ static int read_segment(int queue_fd, unsigned int segment, struct journal_repla
   struct reading g = {r, segment, NULL, 0};
   const struct journal_reader reader = {on_record, on_lost, &g};
   int fd = journal_open(queue_fd, segment, O_RDONLY), result = -1, saved;
-  char *buf = fd < 0 ? NULL : malloc(seen->size);
-  ssize_t n = buf ? read_at(fd, buf, seen->size, 0) : -1;
+  size_t len = length_of(seen);
+  char *buf = fd < 0 ? NULL : malloc(len);
+  ssize_t n = buf ? read_at(fd, buf, len, 0) : -1;
 
   g.buf = buf;
   if (n >= JOURNAL_HEAD) {
