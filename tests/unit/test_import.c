@@ -300,12 +300,66 @@ static void test_content(void **state)
   }
 }
 
+/* one import at a time; the other takes nothing, and says so */
+static void test_two_at_once(void **state)
+{
+  struct inspect_view v = {.queue_fd = queue, .find = find, .print = print};
+  struct import *first = import_begin(&v, 0, on_adopted, NULL);
+  stralloc archive = {0};
+
+  (void)state;
+  assert_non_null(first);
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_TEMPFAIL);
+  assert_non_null(strstr(errors.s, "another import is at work"));
+  assert_int_equal(files_in("cur/17") + files_in("cur/16") + files_in("tmp"), 0);
+  import_feed(first, archive.s, archive.len);
+  assert_int_equal(import_end(first), EXIT_OK);
+  assert_int_equal(files_in("cur/17") + files_in("cur/16"), 2);
+  stralloc_free(&archive);
+}
+
+/* what an import that was killed left in tmp is taken over, but not what is the manager's */
+static void test_killed(void **state)
+{
+  stralloc archive = {0};
+
+  (void)state;
+  close(store_create(queue, "0abcdefghjkmn17"));
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_OK);
+  assert_string_equal(out.s, "2 messages were imported.\n");
+  assert_int_equal(files_in("tmp"), 0);
+  close(store_create(queue, "0abcdefghjkmn17"));
+  assert_int_equal(run(&archive), EXIT_DATA);
+  assert_non_null(strstr(errors.s, "0abcdefghjkmn17 is not taken: the queue is just working on"));
+  assert_int_equal(files_in("tmp"), 1);
+  stralloc_free(&archive);
+}
+
+/* one whose last messages the manager has not heard of yet: they are known all the same */
+static void test_not_heard_of(void **state)
+{
+  stralloc archive = {0};
+
+  (void)state;
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_OK);
+  count = 0;
+  assert_int_equal(run(&archive), EXIT_OK);
+  assert_non_null(strstr(out.s, "2 were in the queue already"));
+  assert_int_equal(count, 0);
+  assert_int_equal(files_in("cur/17") + files_in("cur/16"), 2);
+  assert_int_equal(files_in("tmp"), 0);
+  stralloc_free(&archive);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {TEST(test_taken), TEST(test_failing_disk), TEST(test_refused),
-                                     TEST(test_content)};
+                                     TEST(test_content), TEST(test_two_at_once), TEST(test_killed), TEST(test_not_heard_of)};
 
   return cmocka_run_group_tests_name("import", tests, NULL, NULL);
 }
