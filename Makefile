@@ -51,7 +51,7 @@ libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection 
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
-libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed schedule recovery concurrency rate flush endings \
+libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news pastclock names work due owed schedule recovery concurrency rate flush endings \
                                spawners reports control orders showers) \
                                $(INSPECT_SRC) $(STORE_SRC)
 libexec_heloise-bounce_SRC  := $(patsubst %,queue/%.c,bounce compose report report_words letter original story inject) $(MESSAGE_SRC)
@@ -204,6 +204,7 @@ WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out
+WRAP_test_chan := -Wl,--wrap=sendmsg,--wrap=recvmsg
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2

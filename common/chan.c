@@ -111,6 +111,18 @@ static void want(struct chan *c)
   loop_want(c->fd, (c->paused ? 0 : LOOP_READ) | (c->first ? LOOP_WRITE : 0));
 }
 
+static int is_gone(int error)
+{
+  return error == EPIPE || error == ECONNRESET || error == ENOTCONN;
+}
+
+/* why nothing passes any more: NULL when the other side has gone. Any other error is told like a
+ * malformed message: both sides live on, and only a new channel from run joins them again. */
+static const char *reason(int error)
+{
+  return is_gone(error) ? NULL : error == EPROTO ? "packet too long or too many descriptors" : strerror(error);
+}
+
 static void broken(struct chan *c, const char *why)
 {
   chan_close(c);
@@ -132,7 +144,7 @@ static void receive(struct chan *c, int n)
       return;
     }
     if (len <= 0) {
-      broken(c, len < 0 && errno == EPROTO ? "packet too long or too many descriptors" : NULL);
+      broken(c, len < 0 ? reason(errno) : NULL);
       return;
     }
     bad = decode((size_t)len, c->link, other(c->side), fd, &m, &why);
@@ -172,7 +184,7 @@ static void transmit(struct chan *c)
         loop_drained(c->fd, LOOP_WRITE);
         return;
       }
-      broken(c, NULL);
+      broken(c, reason(errno));
       return;
     }
     pop(c);
@@ -287,7 +299,7 @@ int chan_send(struct chan *c, const struct wire_out *o, int fd)
   if (!c->first) {
     if (send_packet(c->fd, encoded.s, encoded.len, fd) >= 0)
       return 0;
-    if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ETOOMANYREFS)
+    if (is_gone(errno))
       return -1; /* the reader will see the end of the channel */
   }
   return enqueue(c, fd);
@@ -304,7 +316,9 @@ int chan_send_blocking(int sock, const struct wire_out *o, int fd)
     return -1;
   while (send_packet(sock, encoded.s, encoded.len, fd) < 0) {
     struct pollfd p = {.fd = sock, .events = POLLOUT};
-    if (errno == EAGAIN || errno == ENOBUFS)
+    if (errno == ETOOMANYREFS)
+      poll(NULL, 0, 100); /* descriptors that others have not taken yet: for that there is no event */
+    else if (errno == EAGAIN || errno == ENOBUFS)
       poll(&p, 1, 1000);
     else if (errno != EINTR)
       return -1;

@@ -143,7 +143,9 @@ int attempt_hosts(struct attempt *a, struct mx_list *list)
   }
   v = mx_find(a->given->ask, a->hop.host, (int)settings.timeout_dns, list, &status, &why);
   if (v != V_OK)
-    attempt_settle_rest(a, v, status, stralloc_0(&why) ? why.s : "", REPORT_UNREACHED);
+    /* a domain that does not exist, or takes no mail, is no host that is down */
+    attempt_settle_rest(a, v, status, stralloc_0(&why) ? why.s : "",
+                        v == V_PERM ? REPORT_ANSWERED : REPORT_UNREACHED);
   free(why.s);
   return v == V_OK ? 0 : -1;
 }

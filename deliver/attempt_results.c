@@ -147,8 +147,12 @@ void attempt_conclude(struct attempt *a)
 {
   for (size_t i = 0; i < a->n; i++) {
     struct recipient *r = &a->recipient[i];
-    if (!r->is_settled)
-      attempt_settle(a, r, verdict_of(a, r), 0);
+    enum verdict v = verdict_of(a, r);
+    if (r->is_settled)
+      continue;
+    if (v == V_PERM && a->addresses == 0) /* DNS alone said so, for good: no host is down */
+      r->host = REPORT_ANSWERED;
+    attempt_settle(a, r, v, 0);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,10 +42,11 @@ static int table(const struct table *t)
   return 0;
 }
 
-/* the child never touches the event loop it inherited */
+/* the child never touches the event loop it inherited. One that cannot be told of would wait for its
+ * job, and the job for it: both ends hear that nothing comes of it */
 static int bear(int report)
 {
-  int process = -1;
+  int process = -1, r;
   pid_t pid = heir_make(&process);
 
   if (pid == 0) {
@@ -54,9 +56,11 @@ static int bear(int report)
   }
   if (pid < 0)
     return -1;
-  report_born(report, process);
+  r = report_born(report, process);
+  if (r != 0)
+    shutdown(report, SHUT_RDWR);
   close(process);
-  return 0;
+  return r;
 }
 
 static int on_birth(struct chan *c, struct wire_msg *m, const char **why)

@@ -111,6 +111,8 @@ static int take_rcpt(struct drop *d, char *value, const char **why)
 {
   struct drop_rcpt *r = &d->rcpt[d->nrcpt];
 
+  if (d->nrcpt == DROP_RCPT_MAX)
+    return bad(why, "too many recipients");
   r->notify = cut(&value);
   r->orcpt = r->notify ? cut(&value) : NULL;
   r->address = value;

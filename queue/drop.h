@@ -22,7 +22,8 @@
 #include <stdint.h>
 #include <stralloc.h>
 
-#define DROP_HEAD_MAX (64 * 1024 * 1024) /* bytes before the message: 100,000 recipients fit */
+#define DROP_HEAD_MAX (64 * 1024 * 1024) /* bytes before the message */
+#define DROP_RCPT_MAX 100000
 #define DROP_END "heloise-end\n"
 #define DROP_TMP ".tmp"
 

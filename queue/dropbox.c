@@ -38,6 +38,7 @@ struct taken {
   char name[NAME_LIMIT + 1];
   struct incoming *in;
   int fd; /* -1 once it is copied */
+  int is_over; /* it is in the queue, and its file cannot be removed yet */
   off_t at;
   uint64_t left;
 };
@@ -71,14 +72,26 @@ static void put_aside(const char *name, const char *why)
   store_put_aside(queue_fd, path, why);
 }
 
+/* while its file is there it must not be forgotten, or it would be taken again and again */
 static void on_durable(void *owner, struct incoming *in)
 {
   struct taken *t = owner;
 
-  if (unlinkat(drop_fd, t->name, 0) != 0)
-    log_failed("intake", t->name, strerror(errno));
   (void)in;
-  forget(t);
+  t->is_over = 1;
+  if (unlinkat(drop_fd, t->name, 0) == 0 || errno == ENOENT)
+    forget(t);
+  else
+    log_failed("intake", t->name, strerror(errno));
+}
+
+static void remove_those_over(void)
+{
+  for (struct taken *t = taken, *next; t; t = next) {
+    next = t->next;
+    if (t->is_over && (unlinkat(drop_fd, t->name, 0) == 0 || errno == ENOENT))
+      forget(t);
+  }
 }
 
 static void on_refused(void *owner, struct incoming *in, enum verdict v, const char *reply)
@@ -267,6 +280,7 @@ void dropbox_scan(void)
     log_failed("intake", "drop", strerror(errno));
     return;
   }
+  remove_those_over();
   while (taken_count < AT_ONCE && (e = readdir(dir))) {
     if (strlen(e->d_name) > NAME_LIMIT || is_taken(e->d_name))
       continue;

@@ -281,7 +281,7 @@ static int write_message(struct handin *h, const char *queue)
 
   if (drop_head(&h->head, &h->drop) != 0)
     return no_memory();
-  if (h->head.len > DROP_HEAD_MAX)
+  if (h->head.len > DROP_HEAD_MAX || h->drop.nrcpt > DROP_RCPT_MAX)
     return complain(EXIT_DATA, "too many recipients", NULL, 0);
   if (drop_create(&h->file, queue) != 0)
     return complain_drop(queue);

@@ -16,7 +16,7 @@
  * message to look like a record: he cannot know the salt.
  *
  * Segments are used again strictly in the order of the ring, so a D or F outlives the M that
- * it ends. journal_ring.h writes, journal_replay.h reads. All numbers are little-endian. */
+ * it ends. journal_ring.h writes, journal_read.h reads. All numbers are little-endian. */
 #ifndef QUEUE_JOURNAL_H
 #define QUEUE_JOURNAL_H
 

@@ -16,6 +16,7 @@
 #include "queue/endings.h"
 #include "queue/flush.h"
 #include "queue/news.h"
+#include "queue/pastclock.h"
 #include "queue/reports.h"
 #include "queue/schedule.h"
 #include "queue/spawners.h"
@@ -56,6 +57,7 @@ static void look_at_clock(void)
   if (clock_steps() == seen)
     return;
   snprintf(by, sizeof by, "%+lld s", (long long)clock_skew(seen));
+  pastclock_note(clock_wall() - (uint64_t)clock_skew(seen), clock_skew(seen));
   seen = clock_steps();
   log_clock_stepped("queue", by);
 }
@@ -159,6 +161,7 @@ static int start(void)
   if (confine_program("queue", dirs, libexec_fd >= 0 ? 2 : 1) != 0)
     return -1;
   clock_look();
+  pastclock_open(queue_fd);
   work_open(queue_fd);
   spawners_open(queue_fd);
   news_open(queue_fd, on_whole);

@@ -127,13 +127,30 @@ static void call_untried(struct destination *d)
     call_one(d, h);
 }
 
-void recovery_probe(struct destination *d)
+/* one, unless those that were called before gave no job here, because table `routes` leads elsewhere
+ * now: then as many again, or what waits would come one by one */
+int recovery_probe(struct destination *d)
 {
-  uint32_t h = older(line_first(d->hop, LINE_DUE), line_first(d->hop, LINE_NEW));
+  size_t n = is_busy(d) ? 0 : d->strayed + 1, had = d->strayed;
+  uint32_t h;
 
-  if (!is_busy(d) && h != WAITING_NONE)
+  for (; n > 0; n--, d->strayed++) {
+    h = older(line_first(d->hop, LINE_DUE), line_first(d->hop, LINE_NEW));
+    if (h == WAITING_NONE)
+      break;
     call_one(d, h);
+  }
   call_untried(d);
+  return d->strayed > had;
+}
+
+void recovery_reroute(struct destination *d)
+{
+  if (!is_down(d))
+    return;
+  d->is_rerouted = is_busy(d);
+  d->probe_at = loop_now();
+  loop_timer_in(&d->wake, 0);
 }
 
 void recovery_mind(struct destination *d)
@@ -190,6 +207,9 @@ static void plan_probe(struct destination *d, const struct job *j)
   uint64_t now = clock_wall(), own = j->until > now ? j->until - now : 0;
   uint64_t gap = concurrency_probe_gap(&d->window, own < UINT32_MAX && own ? (uint32_t)own : UINT32_MAX);
 
+  if (d->is_rerouted) /* meanwhile */
+    gap = 1;
+  d->is_rerouted = 0;
   d->probe_at = loop_now() + gap * 1000;
   loop_timer_in(&d->wake, gap * 1000);
 }

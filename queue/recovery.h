@@ -20,8 +20,10 @@ void recovery_call(struct destination *d);
 /* the result of a job, as far as it is about the host */
 void recovery_took(struct destination *d);
 void recovery_failed(struct destination *d, const struct job *j);
-/* the timer of d fired, and it is down */
-void recovery_probe(struct destination *d);
+/* the timer of d fired, and it is down. Whether any were called */
+int recovery_probe(struct destination *d);
+/* the tables changed: what waits for it may go elsewhere now */
+void recovery_reroute(struct destination *d);
 /* it is down, and somebody should probe it: sees to it */
 void recovery_mind(struct destination *d);
 /* mail waits for it: it must not be forgotten */

@@ -74,8 +74,8 @@ static void on_wake(struct loop_timer *t)
 {
   struct destination *d = (struct destination *)((char *)t - offsetof(struct destination, wake));
 
-  if (concurrency_places(&d->window) == 0)
-    recovery_probe(d);
+  if (concurrency_places(&d->window) == 0 && recovery_probe(d))
+    recovery_mind(d); /* should they go elsewhere, the next ones' turn comes soon */
   schedule_ready(d);
 }
 
@@ -265,6 +265,9 @@ static void ready_all(const struct fleet *f)
 void schedule_tables(void)
 {
   tables++;
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct destination *d = by_name[i]; d; d = d->chain)
+      recovery_reroute(d);
   ready_all(NULL);
 }
 
@@ -390,6 +393,7 @@ static void fly(struct destination *d, struct job *j)
   j->to = d;
   j->is_probe = d->spawner == WORK_DELIVER && concurrency_places(&d->window) == 0;
   j->is_doubtful = !d->is_proven && j->attempt > 1;
+  d->strayed = 0;
   d->flying++;
   f->flying++;
   f->doubtful += (size_t)j->is_doubtful;

@@ -46,6 +46,8 @@ struct destination {
   uint64_t down_since, probe_at, failed_at; /* monotonic ms */
   size_t budget;       /* of those that wait because of the host, so many may be called */
   int is_releasing;
+  size_t strayed;      /* probes that were called since the last job: they went elsewhere */
+  int is_rerouted;     /* the tables changed while one was under way */
   unsigned int called; /* the turn of the manager in which it called last, */
   size_t coming[LANES]; /* and how many: they come in the next */
   stralloc why;        /* the last host failure; bound: 300 bytes */

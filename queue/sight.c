@@ -162,6 +162,21 @@ void sight_close(struct sight *s)
     close(s->fd);
 }
 
+/* whether it has another name by now, which is then in s->own. Its record in the journal goes when it is
+ * done with, or a file */
+static int has_moved(struct sight *s)
+{
+  int is_flight = s->own.name.state == STORE_FLIGHT;
+
+  if (errno != ENOENT && !(errno == EBADMSG && is_flight && s->v->is_live))
+    return 0;
+  if (store_find(s->v->queue_fd, s->m->name.id, &s->own.name) == 0 &&
+      !(is_flight && s->own.name.state == STORE_FLIGHT))
+    return 1;
+  errno = ENOENT;
+  return 0;
+}
+
 int sight_open(struct sight *s, const struct inspect_view *v, const struct inspect_message *m,
                const char **why)
 {
@@ -171,7 +186,7 @@ int sight_open(struct sight *s, const struct inspect_view *v, const struct inspe
   s->m = &s->own;
   *why = "its file is gone";
   s->fd = store_open(v->queue_fd, &s->own.name, O_RDONLY);
-  if (s->fd < 0 && errno == ENOENT && store_find(v->queue_fd, m->name.id, &s->own.name) == 0)
+  if (s->fd < 0 && has_moved(s))
     s->fd = store_open(v->queue_fd, &s->own.name, O_RDONLY);
   if (s->fd < 0) {
     if (errno != ENOENT)

@@ -129,6 +129,8 @@ static int in_queue(struct surveying *s, const char *path, mode_t type)
 {
   size_t i = 0;
 
+  if (strcmp(path, "clock") == 0 && type == S_IFREG) /* pastclock.h */
+    return 0;
   while (i < PLACES && strcmp(places[i].name, path) != 0)
     i++;
   return tell_dir(s, path, type, i < PLACES);

@@ -27,12 +27,15 @@
 #include "queue/history.h"
 #include "queue/line.h"
 #include "queue/owed.h"
+#include "queue/pastclock.h"
 #include "queue/recovery.h"
 #include "queue/transcript.h"
 #include "queue/waiting.h"
 
 #define WORK_EACH 5000     /* messages being worked on, of those new, and of the others */
-#define WORK_RECIPIENTS 500000 /* of all of them; what is being worked on has one message more at most */
+#define LONG_LIST 100      /* recipients: a message with more is a long list */
+#define WORK_SHORT 250000  /* recipients of all that are not; one message more at most */
+#define WORK_LONG 500000   /* and of long lists: however many there are, other mail goes on */
 #define SUSPEND_MAX 1000   /* recipients: a longer list waits without a word */
 #define TURN_READS 100     /* messages taken up in one turn */
 #define TURN_LOOKS 5000    /* messages looked at in one turn, those that wait outside included */
@@ -41,7 +44,7 @@
 
 static int queue_fd = -1;
 static struct work *works;
-static size_t working[LANES], recipients;
+static size_t working[LANES], recipients[2]; /* of all but long lists, of these */
 
 static uint64_t now(void)
 {
@@ -56,7 +59,7 @@ void work_open(int fd)
 /* none while the disk does not keep up with what leaves the journal */
 static size_t room(enum lane_kind lane)
 {
-  return flush_is_behind() || recipients >= WORK_RECIPIENTS || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
+  return flush_is_behind() || recipients[0] >= WORK_SHORT || working[lane] >= WORK_EACH ? 0 : WORK_EACH - working[lane];
 }
 
 struct work *work_find(uint32_t handle)
@@ -73,7 +76,7 @@ static void free_work(struct work *w)
   loop_timer_stop(&w->again);
   due_forget(w);
   waiting_at(w->handle)->is_active = 0;
-  recipients -= w->weight;
+  recipients[w->weight > LONG_LIST] -= w->weight;
   working[w->is_again ? LANE_AGAIN : LANE_NEW]--;
   if (w->fd >= 0)
     close(w->fd);
@@ -392,9 +395,9 @@ static uint64_t moved(uint64_t t, int64_t by)
  * hearing of it a moment passes, which is no step: while nobody set the clock its times stand. */
 static int64_t made_by_another_clock(const struct waiting *rec, uint64_t created)
 {
-  if (!rec->born || clock_steps() == 0)
-    return clock_skew(rec->made_at);
-  return (int64_t)(clock_to_wall(rec->born) - created);
+  if (!rec->born)
+    return clock_skew(rec->made_at) + pastclock_skew(created, now());
+  return clock_steps() == 0 ? 0 : (int64_t)(clock_to_wall(rec->born) - created);
 }
 
 /* the clock was set since its times were written: they are told by the clock of today. What is
@@ -827,6 +830,18 @@ static struct work *new_work(uint32_t handle)
   return w;
 }
 
+/* a long list, when there are enough of them: it is read again later */
+static void put_off(struct work *w)
+{
+  uint32_t handle = w->handle;
+  struct waiting *rec = waiting_at(handle);
+
+  rec->is_hurried = w->is_hurried;
+  rec->is_released = w->is_released;
+  free_work(w);
+  waiting_until(handle, (uint32_t)clock_steady() + AGAIN_SOON);
+}
+
 static void begin(uint32_t handle)
 {
   struct work *w = new_work(handle);
@@ -840,8 +855,12 @@ static void begin(uint32_t handle)
     unread(w);
     return;
   }
+  if (w->e.nrcpt > LONG_LIST && recipients[1] >= WORK_LONG) {
+    put_off(w);
+    return;
+  }
   w->weight = w->e.nrcpt;
-  recipients += w->weight;
+  recipients[w->weight > LONG_LIST] += w->weight;
   rec->is_unverified = 0;
   if (w->e.doubtful > 0)
     log_failed("queue", w->name.id, "marks of recipients are damaged; these are tried again");

@@ -9,22 +9,28 @@ from traffic import Traffic  # noqa: E402
 
 IS_FULL = os.environ.get("CRASH") == "full"
 LIMIT = 7200 if IS_FULL else 500  # seconds for a test
-IN_FLIGHT = 20  # attempts at once to one destination (DESIGN.md 2)
+# so few attempts at once that what is repeated without need is more
+ATTEMPTS, LOCAL = 3, 2
 
 # who is hurt: the program that is attached to, whether its children are hurt instead, and how many
 # deliveries that may repeat. The intake and smtpd make none (but a report whose taking was not
 # heard of comes again); what the manager, a spawner or an attempt had not yet marked is repeated.
 VICTIMS = {
-    "intake": ("intake", False, 0), "smtpd": ("smtpd", False, 0), "queue": ("queue", False, IN_FLIGHT),
-    "deliver": ("deliver", False, IN_FLIGHT), "attempt": ("deliver", True, IN_FLIGHT),
-    "local": ("local", False, IN_FLIGHT), "local delivery": ("local", True, IN_FLIGHT),
+    "intake": ("intake", False, 0), "smtpd": ("smtpd", False, 0), "queue": ("queue", False, ATTEMPTS + LOCAL),
+    "deliver": ("deliver", False, ATTEMPTS), "attempt": ("deliver", True, ATTEMPTS),
+    "local": ("local", False, LOCAL), "local delivery": ("local", True, LOCAL),
 }
 FORMS = ("yes", "no")  # setting queue-journal
 
 
+def pid_of(t, victim):
+    """Whom strace is attached to. Attempts are cloned from heloise-deliver's stem."""
+    return t.i.of_deliver("stem")[0] if victim == "attempt" else t.i.pids()[VICTIMS[victim][0]]
+
+
 def make(journal):
     """Traffic through an instance in which everything has worked once."""
-    t = Traffic(settings={"queue-journal": journal})
+    t = Traffic(settings={"queue-journal": journal, "queue-attempts": ATTEMPTS, "local-attempts": LOCAL})
     t.i.start()
     t.send(kinds=("one", "local"), rounds=1, clients=1)
     t.settle()

@@ -11,8 +11,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
-from harness import Failed, check, main, test  # noqa: E402
-from cases import FORMS, IS_FULL, LIMIT, VICTIMS, make  # noqa: E402
+from harness import Failed, Instance, check, equal, letter, main, test, wait_for  # noqa: E402
+from cases import FORMS, IS_FULL, LIMIT, VICTIMS, make, pid_of  # noqa: E402
 from inject import FAILING, Injection, only_with_strace, places  # noqa: E402
 
 EACH = 20 if IS_FULL else 1
@@ -21,9 +21,9 @@ A_WHILE = 1.5
 
 
 def watched(victim, journal):
-    program, follows, _ = VICTIMS[victim]
+    follows = VICTIMS[victim][1]
     t = make(journal)
-    watch = Injection(t.i.pids()[program], watch=FAILING, follows=follows)
+    watch = Injection(pid_of(t, victim), watch=FAILING, follows=follows)
     try:
         t.send()
         t.settle()
@@ -45,9 +45,9 @@ def end_soon(fault):
 
 def fail_at(victim, journal, rule):
     """Returns whether the call was met."""
-    program, follows, may_repeat = VICTIMS[victim]
+    _, follows, may_repeat = VICTIMS[victim]
     t = make(journal)
-    fault = Injection(t.i.pids()[program], rule, follows=follows, stays=True)
+    fault = Injection(pid_of(t, victim), rule, follows=follows, stays=True)
     end_soon(fault)
     try:
         t.send()
@@ -82,6 +82,38 @@ def add(victim, journal):
           (victim, journal), limit=LIMIT)
     def failing():
         fail_everywhere(victim, journal)
+
+
+@test("a process that the stem cannot tell of is replaced at once")
+def unborn():
+    only_with_strace()
+    t = make("yes")
+    fault = Injection(pid_of(t, "attempt"), "sendmsg:error=EPERM:when=1")
+    try:
+        t.send(kinds=("one", "later"), clients=1)
+        t.settle(patience=20)
+        check(fault.has_struck(), "it could tell of all")
+        check(not t.i.find_events("attempt_died"), "it was held against the message")
+    finally:
+        fault.end()
+        t.end()
+
+
+@test("a submission whose file cannot be removed is taken once, and the file goes when it can")
+def removed():
+    only_with_strace()
+    i = Instance(tables={"mailboxes": ["alice alice/"]}).start()
+    fault = Injection(i.pids()["intake"], "unlinkat:error=EIO:when=1+")
+    try:
+        for n in range(3):  # each has the directory looked at
+            i.sendmail("alice@heloise.example", stdin=letter("number %d" % n), ok=True)
+            wait_for("it", lambda: any(b"Subject: number %d" % n in m for m in i.mail("alice")))
+    finally:
+        fault.end()
+    i.sendmail("alice@heloise.example", stdin=letter("number 3"), ok=True)
+    wait_for("queue/drop is empty", lambda: not os.listdir(i.dir + "/queue/drop"))
+    i.wait_queue(0)
+    equal(len(i.mail("alice")), 4)
 
 
 for _victim in ("intake", "queue", "attempt", "smtpd") if IS_FULL else ("intake", "queue", "attempt"):

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
 from harness import Failed, check, main, test, wait_for  # noqa: E402
-from cases import FORMS, IS_FULL, LIMIT, VICTIMS, make  # noqa: E402
+from cases import FORMS, IS_FULL, LIMIT, VICTIMS, make, pid_of  # noqa: E402
 from inject import CHANGING, Injection, only_with_strace, places, wait_for_death  # noqa: E402
 
 EACH = 40 if IS_FULL else 1
@@ -17,9 +17,9 @@ EACH = 40 if IS_FULL else 1
 
 def watched(victim, journal):
     """How often the program makes each call while one lot of mail passes."""
-    program, follows, _ = VICTIMS[victim]
+    follows = VICTIMS[victim][1]
     t = make(journal)
-    watch = Injection(t.i.pids()[program], follows=follows)
+    watch = Injection(pid_of(t, victim), follows=follows)
     try:
         t.send()
         t.settle()
@@ -33,7 +33,7 @@ def kill_at(victim, journal, call, n):
     """Returns whether it struck, and what came again."""
     program, follows, may_repeat = VICTIMS[victim]
     t = make(journal)
-    pid = t.i.pids()[program]
+    pid = pid_of(t, victim)
     strike = Injection(pid, "%s:signal=KILL:when=%d" % (call, n), follows=follows)
     try:
         t.send()

@@ -1,8 +1,9 @@
 /* clock_hook.c - a wall clock that a test can set
  *
  * Linked into a second set of programs, build/clocked, and into no other. They add to the wall
- * clock what the file `clock` beside their directory says: milliseconds, 8 bytes. It is mapped
- * at the start, so that it works within any confinement. */
+ * clock what the file `clock` beside them says: milliseconds, 8 bytes. It is mapped at the start, so
+ * that it works within any confinement; and heloise-stem, which starts in that of heloise-deliver, may
+ * read what lies there. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@ __attribute__((constructor)) static void find_clock(void)
 
   *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
   path[n > 0 ? n : 0] = 0;
-  for (int i = 0; i < 2 && strrchr(path, '/'); i++)
+  if (strrchr(path, '/'))
     *strrchr(path, '/') = 0;
   strcat(path, "/clock");
   fd = open(path, O_RDONLY | O_CLOEXEC);

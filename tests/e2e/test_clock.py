@@ -26,7 +26,8 @@ class Clocked(Instance):
         os.chmod(top, 0o755)
         for part in ("bin", "libexec"):
             shutil.copytree(build_dir() + "/clocked/" + part, top + "/" + part)
-        self.clock = top + "/clock"
+        self.clock = top + "/libexec/clock"
+        os.symlink("../libexec/clock", top + "/bin/clock")
         self.set_clock(0)
         os.chmod(self.clock, 0o644)
         super().__init__(programs=top + "/bin", settings=settings, tables={
@@ -93,6 +94,28 @@ def back():
     had = attempts(i, number)
     wait_for("it is tried by its schedule", lambda: attempts(i, number) >= had + 3)
     comes_back(i, number, place)
+
+
+@test("a clock set a month forward, and then a restart: the message is no older, and a restart later either")
+def forward_and_restart():
+    i, number, place = deferred("every 1h life 1d")
+    i.set_clock(30 * DAY)
+    other = i.send("alice@heloise.example", "alice@heloise.example", letter("meanwhile"))
+    i.wait_event("delivered", id=other)
+    i.wait_event("clock_stepped")
+    sink = Sink([("RCPT TO:<*", "450 4.2.0 not yet")], address=place[0], port=place[1])
+    for n in (2, 3):
+        i.restart()
+        i.cli("queue", "retry", number, ok=True)
+        i.wait_event("deferred bounced", id=number, count=n)
+        check(not i.find_events("bounced"), "it was given up")
+        wait_for("it is deferred", lambda: i.queue()[0]["state"] == "deferred")
+        check(not i.find_events("report"), "its sender was told that it is late")
+    equal(i.cli("queue", "verify").returncode, 0)
+    sink.drop_rules()
+    i.cli("queue", "retry", number, ok=True)
+    i.wait_event("delivered", id=number)
+    equal(len(sink.messages), 1)
 
 
 @test("forward and back again, many times, while it is tried every 2 s")

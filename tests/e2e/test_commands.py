@@ -344,6 +344,24 @@ def guests():
     r = ask("import", "/etc/hostname")
     equal(r.returncode, 77, r)
     equal(len(i.queue()), 4)
+    # one who keeps connections takes no place from those who may
+    there, over = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setresgid(*[guest["group"]] * 3)
+        os.setresuid(*[guest["user"]] * 3)
+        crowd = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(60)]
+        for s in crowd:
+            s.connect(i.dir + "/run/control")
+        os.write(there[1], b"x")
+        os.close(over[1])
+        os.read(over[0], 1)
+        os._exit(0)
+    os.read(there[0], 1)
+    equal(len(i.queue()), 4)
+    os.write(over[1], b"x")
+    os.waitpid(pid, 0)
 
 
 @test("a user who holds on to every connection to the manager he can get keeps nobody else from asking")

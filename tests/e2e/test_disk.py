@@ -1,6 +1,8 @@
 """A full disk: 452 to the client, nothing half-queued, and mail again once there is room."""
 
 import os
+import shutil
+import subprocess
 import time
 
 from harness import Client, check, equal, letter, main, test, wait_for
@@ -73,6 +75,63 @@ def sendmail_full():
         i.start()
         time.sleep(1.5)
         check(not any(b"Subject: dropped" in m for m in i.mail("alice")), "half a message was delivered")
+
+
+def deferring(**how):
+    """A small disk; a server that says 450, and the message that waits for it."""
+    sink = Sink([("RCPT TO:<late@*", "450 4.2.1 later")])
+    return sink, Small(access=["client:127.0.0.0/8 relay"], routes=["peer.example " + sink.route],
+                       retry=["* every 1s life 1d"], **how)
+
+
+@test("no free inodes: 452, delivery goes on, and mail is taken again when there are some")
+def inodes():
+    sink, disk = deferring(megabytes=8, inodes=1000)
+    with disk as small:
+        i = small.i
+        number = i.send("s@client.example", "late@peer.example")
+        i.wait_event("deferred", id=number)
+        filler = small.use_inodes()
+        r = wait_for("a refusal", lambda: (lambda r: r.code != 250 and r)(refusal(i, letter("full"))), 5)
+        check(r.code == 452 and r.text.startswith("4.3.1 "), r)
+        sink.drop_rules()
+        i.wait_event("delivered", id=number)
+        shutil.rmtree(filler)
+        wait_for("mail is taken again", lambda: refusal(i, letter("room")).code == 250, 10)
+        wait_for("it is delivered", lambda: any(b"Subject: room" in m for m in i.mail("alice")))
+        i.wait_queue(0)
+        equal(len(sink.messages), 1)
+
+
+@test("a queue that is read-only: 452, what is delivered is not delivered again, and all goes on when it is not")
+def read_only():
+    sink, disk = deferring(settings={"queue-journal": "no", "transcript-keep": "0"})  # a file open for writing forbids it
+    with disk as small:
+        i = small.i
+        number = i.send("s@client.example", "late@peer.example")
+        i.wait_event("deferred", id=number)
+        wait_for("it can be made read-only", lambda: not is_busy(small), 10)
+        r = refusal(i, letter("full"))
+        check(r.code == 452 and r.text.startswith("4.3.1 "), r)
+        check(i.sendmail("alice@heloise.example", stdin=letter("by hand")).returncode in (73, 75), "sendmail took it")
+        sink.drop_rules()
+        i.wait_event("delivered", id=number)
+        time.sleep(3)  # three times it would be due
+        equal(len(sink.messages), 1)
+        small.remount("rw")
+        wait_for("mail is taken again", lambda: refusal(i, letter("room")).code == 250, 10)
+        wait_for("it is delivered", lambda: any(b"Subject: room" in m for m in i.mail("alice")))
+        i.wait_queue(0, patience=30)
+        equal(len(sink.messages), 1)
+        equal(i.find_events("died"), [])
+
+
+def is_busy(small):
+    try:
+        small.remount("ro")
+    except subprocess.CalledProcessError:
+        return True
+    return False
 
 
 @test("a full disk where peer memory lies: what is learned is lost, mail goes out; cut short: the same")

@@ -126,6 +126,18 @@ def nxdomain():
     check(event[0] == "bounced" and event[1]["status"].startswith("5.1."), event)
 
 
+@test("a domain that does not exist, or takes no mail, is no destination that is down: each message fails at once")
+def final_by_dns():
+    i, dns, _ = world()
+    dns.add("none.example", "MX", (0, "."))
+    dns.add("astray.example", "MX", (10, "no-such-host.example"))
+    for domain in ("never-was.example", "none.example", "astray.example"):
+        for _ in range(8):
+            number = send(domain)
+            equal(i.wait_event("bounced deferred", id=number)[0], "bounced", domain)
+    equal(i.find_events("down", nexthop="mx:never-was.example"), [])
+
+
 @test("a domain that exists without MX and address fails, with a reason")
 def no_address():
     i, dns, _ = world()

@@ -431,6 +431,8 @@ def killed():
     sink = Sink([("RCPT", "550 5.1.1 no")])
     i = instance(busy=sink.route).start()
     ids = []
+    for name in "queue", "intake":  # one that is stopped in its start keeps the other from its own
+        i.wait_event("started", program=name)
     os.kill(i.pids()["queue"], signal.SIGSTOP)
     for n in range(30):
         ids.append(i.send(ALICE, "x%d@busy.example" % n, letter("kill %d" % n)))

@@ -1,5 +1,6 @@
 """Whose turn it is: destinations that are down, that come back, long lists, limits of rate and number."""
 
+import os
 import re
 import socket
 import threading
@@ -141,6 +142,25 @@ def released():
     i.wait_event("up")
 
 
+@test("a route away from a destination that is down: what is due there goes the new way at once after a reload")
+def rerouted():
+    dead = Dead()
+    i = instance({"down": dead.route}, retry="every 1h life 1d").start()
+    ids = send_many(i, "down", 60)
+    for number in ids:
+        i.wait_event("deferred", id=number)
+    before = dead.count
+    i.cli("queue", "retry", "all", ok=True)
+    wait_for("the probe has failed, and the others wait behind the next one", lambda: dead.count > before and
+             not [m for m in i.queue() if m["state"] == "active"])
+    sink = Watched()
+    i.forget_keys("routes", ["down.example"])
+    i.table("routes", "down.example " + sink.route)
+    i.cli("reload", ok=True)
+    wait_for("all but the one that was tried", lambda: len(sink.arrived) >= 59)
+    dead.stop()
+
+
 @test("what waits because of a recipient, or because a reply said when, is not released with the rest")
 def not_released():
     grey = Watched([("RCPT TO:<r1@*", "450 4.2.1 greylisted"), ("RCPT TO:<r2@*", "450 4.7.1 try again in 1800 seconds")])
@@ -194,6 +214,40 @@ def fair():
         check(place - seen < 100, "%d messages of the list went before it" % (place - seen))
         i.wait_event("finished", id=big, patience=60)
         equal(len(sink.arrived), had + 1001)
+
+
+@test("however many long lists wait for their turn, other mail goes on", limit=200)
+def long_lists():
+    hole = socket.socket()
+    hole.bind((new_address(), 0))
+    hole.listen(200)
+    good = Watched()
+    i = instance({"slow": "[%s]:%d" % hole.getsockname(), "good": good.route})
+    for n in range(7):
+        drop(i, "list%d" % n, ["x%d@slow.example" % k for k in range(90000)])
+    i.start()
+    wait_for("all are in the queue", lambda: len(i.find_events("queued")) == 7, 60)
+    wait_for("some are being worked on", lambda: sum(m == "active" for m in states(i)) >= 5, 60)
+    i.wait_event("delivered", id=i.send("alice@heloise.example", "x@good.example", letter("number 1")))
+    waits = len(i.find_events("finished"))
+    equal(waits, 1)
+    hole.close()
+
+
+def states(i):
+    return [line.split()[1] for line in i.cli("queue", "list", timeout=60, ok=True).text.splitlines()
+            if re.match(r"[0-9a-z]{15} ", line)]
+
+
+def drop(i, name, recipients):
+    """As sendmail would, but sooner."""
+    text = letter("list").replace("\n", "\r\n")
+    path = i.dir + "/queue/drop/" + name
+    with open(path + ".tmp", "w", newline="") as f:
+        f.write("heloise-drop 1\ns alice@heloise.example\n" + "".join("r - - %s\n" % r for r in recipients) + "\n" +
+                text + "heloise-end\n")
+    os.chown(path + ".tmp", i.user.pw_uid, i.user.pw_gid)
+    os.rename(path + ".tmp", path)
 
 
 @test("new mail is not held up by a backlog that is due at once, nor the backlog by new mail")

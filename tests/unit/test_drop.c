@@ -216,11 +216,30 @@ static void test_many(void **state)
   stralloc_free(&head);
 }
 
+/* one message may not take all the memory there is */
+static void test_too_many(void **state)
+{
+  stralloc head = {0};
+  const char *why = "";
+  struct drop d;
+
+  (void)state;
+  assert_true(stralloc_cats(&head, HEAD "s \n"));
+  for (int i = 0; i <= DROP_RCPT_MAX; i++)
+    assert_true(stralloc_cats(&head, "r - - a@b\n"));
+  assert_true(stralloc_cats(&head, "\n"));
+  assert_int_equal(drop_parse(head.s, head.len, &d, &why), -1);
+  assert_int_equal(errno, EBADMSG);
+  assert_string_equal(why, "too many recipients");
+  stralloc_free(&head);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_parse),  cmocka_unit_test(test_nul), cmocka_unit_test(test_no_injection),
     cmocka_unit_test(test_file),   cmocka_unit_test(test_abandon), cmocka_unit_test(test_many),
+    cmocka_unit_test(test_too_many),
   };
   return cmocka_run_group_tests_name("drop", tests, make_queue, remove_queue);
 }

@@ -357,6 +357,39 @@ static void test_down_and_up(void **state)
   run_dry();
 }
 
+/* its route leads elsewhere now: none of those that are called becomes a job, and twice as many are */
+static void test_rerouted(void **state)
+{
+  uint32_t hop = hop_of("mx:moved.example");
+  struct work w[5] = {{0}};
+  struct job *j[5];
+  struct destination *d;
+  size_t wakes = 0, n = 0;
+  uint64_t at;
+
+  (void)state;
+  for (size_t i = 0; i < 5; i++)
+    add(&w[i], "mx:moved.example", 1);
+  for (size_t i = 0; i < 5; i++)
+    j[i] = next();
+  for (size_t i = 0; i < 5; i++)
+    land(j[i], LOST);
+  for (unsigned int i = 0; i < 1000; i++)
+    recovery_park(hop, message(5000 + i, hop, LINE_NONE), 1900000000);
+  d = schedule_by_hop(hop);
+  at = d->wake.at - CONCURRENCY_PROBE_FIRST * 1000;
+  schedule_tables();
+  assert_int_equal(d->wake.at, at); /* at once */
+  for (; n < 1000 && wakes < 20; wakes++) {
+    assert_true(d->wake.place != 0 && d->wake.at <= at + 1000);
+    loop_timer_stop(&d->wake);
+    d->wake.fire(&d->wake);
+    n += called();
+  }
+  assert_int_equal(n, 1000);
+  assert_true(wakes <= 10);
+}
+
 /* a message whose life is over: on the word of a fresh failure it goes back, else it is tried */
 static void test_last_word(void **state)
 {
@@ -492,6 +525,7 @@ int main(void)
     cmocka_unit_test(test_doubtful),
     cmocka_unit_test(test_window),
     cmocka_unit_test(test_down_and_up),
+    cmocka_unit_test(test_rerouted),
     cmocka_unit_test(test_last_word),
     cmocka_unit_test(test_peers),
     cmocka_unit_test(test_rate),
