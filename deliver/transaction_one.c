@@ -351,8 +351,16 @@ static const struct ladder_row *probed(struct session *s)
   return &row;
 }
 
+/* on a connection that served before, replies that nobody has asked for yet: those read so far were
+ * perhaps none to this message, and what comes next would count as its delivery */
+static int is_out_of_step(struct session *s)
+{
+  return s->transactions > 1 && conn_has_input(&s->conn);
+}
+
 const struct ladder_row *transaction_one(struct transaction *t, const struct ladder_row *fine)
 {
+  static const struct ladder_row early = {.number = "D22", .rung = RUNG_DATA, .then = DO_FRESH_REDO};
   struct session *s = t->s;
   const struct ladder_row *row;
 
@@ -373,5 +381,5 @@ const struct ladder_row *transaction_one(struct transaction *t, const struct lad
   prove(s);
   if ((row = say_data(t)))
     return row;
-  return send_body(t);
+  return is_out_of_step(s) ? hang_up(t, &early) : send_body(t);
 }

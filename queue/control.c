@@ -22,11 +22,12 @@
 #include "queue/spawners.h"
 #include "queue/waiting.h"
 
-#define CALLERS_MAX 32
-#define GUESTS_MAX 8 /* of them: whoever may ask for more must find a place */
+#define CALLERS_MAX 32 /* at once, of those who may do all; and of the others */
+#define GUEST_MAX 4    /* of one of the others: no user keeps the rest from asking */
 
 struct caller {
   struct chan chan; /* first */
+  struct caller *next;
   uid_t uid;
   int is_waiting;  /* for an answer that comes later: not freed before */
   int is_guest;
@@ -34,7 +35,7 @@ struct caller {
 
 static struct loop_handler listener;
 static uid_t owner;
-static size_t callers, guests;
+static struct caller *all;
 
 /* ---- answers */
 
@@ -66,10 +67,25 @@ static void complain(struct caller *c, const char *text, int code)
 
 static void hang_up(struct caller *c)
 {
+  struct caller **p = &all;
+
+  while (*p != c)
+    p = &(*p)->next;
+  *p = c->next;
   chan_close(&c->chan);
-  callers--;
-  guests -= c->is_guest != 0;
   free(c);
+}
+
+/* whether one more may come */
+static int has_room(uid_t uid, int is_guest)
+{
+  size_t like = 0, same = 0;
+
+  for (const struct caller *c = all; c; c = c->next) {
+    like += c->is_guest == is_guest;
+    same += c->is_guest && c->uid == uid;
+  }
+  return like < CALLERS_MAX && (!is_guest || same < GUEST_MAX);
 }
 
 /* ---- looks, imports, acts */
@@ -222,32 +238,29 @@ static void accept_one(int sock)
   static const struct chan_ops ops = {on_request, on_closed, NULL};
   struct ucred who;
   socklen_t len = sizeof who;
-  struct caller *c;
-  int fd = accept4(sock, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  struct caller *c = NULL;
+  int fd = accept4(sock, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), is_guest;
 
   if (fd < 0) {
     loop_drained(sock, LOOP_READ);
     return;
   }
-  c = callers < CALLERS_MAX ? calloc(1, sizeof *c) : NULL;
-  if (!c || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
-    free(c);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0) {
+    is_guest = who.uid != 0 && who.uid != owner && who.uid != geteuid();
+    c = has_room(who.uid, is_guest) ? calloc(1, sizeof *c) : NULL;
+  }
+  if (!c) {
     close(fd);
     return;
   }
   c->uid = who.uid;
-  c->is_guest = who.uid != 0 && who.uid != owner && who.uid != geteuid();
-  if (c->is_guest && guests >= GUESTS_MAX) {
-    free(c);
-    close(fd);
-    return;
-  }
+  c->is_guest = is_guest;
   if (chan_open(&c->chan, fd, LINK_COMMAND, WIRE_HIGH, &ops) != 0) {
     free(c);
     return;
   }
-  callers++;
-  guests += c->is_guest != 0;
+  c->next = all;
+  all = c;
 }
 
 static void on_listener(struct loop_handler *h, int fd, int events)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,6 +162,25 @@ int queue_lock(const struct instance *i)
   return fd;
 }
 
+/* what root makes in the queue must be its owner's, or the programs could not read it. 0, or -1 */
+static int become_owner(const struct desk *d)
+{
+  struct stat st;
+
+  if (geteuid() != 0)
+    return 0;
+  if (fstat(d->queue_fd, &st) == 0 && setegid(st.st_gid) == 0 && seteuid(st.st_uid) == 0)
+    return 0;
+  fprintf(stderr, "heloise: cannot become the owner of %s: %s\n", d->instance->queue, strerror(errno));
+  return -1;
+}
+
+static void become_caller(void)
+{
+  if (getuid() == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
+    abort();
+}
+
 static int queue_fd = -1; /* that of the one desk: what follows is called without an argument */
 
 struct visit {
@@ -251,10 +271,15 @@ static int look_down(struct desk *d, int argc, const char *const *argv, const st
   struct inspect_view v = {.queue_fd = d->queue_fd, .tables = d->tables, .only = INSPECT_ALL,
                            .each = each, .find = find, .count = count, .print = to->print,
                            .progress = to->progress, .arg = to->arg};
+  int code;
 
+  if (become_owner(d) != 0)
+    return EXIT_NOPERM;
   if (!has_index && argc > 2 && argv[1][0] != '-')
     make_index(); /* many ids */
-  return inspect_run(&v, argc, argv);
+  code = inspect_run(&v, argc, argv);
+  become_caller();
+  return code;
 }
 
 static enum acted act_on(struct desk *d, enum act a, const char *id, const char *text)
@@ -298,14 +323,10 @@ static enum acted act_on_path(struct desk *d, enum act a, const char *path, cons
   return errno == ENOENT ? ACTED_NOTHING : ACTED_FAILED;
 }
 
-static int act_down(struct desk *d, enum act a, const char *ids, const char *text, stralloc *letters)
+static int act_on_ids(struct desk *d, enum act a, const char *ids, const char *text, stralloc *letters)
 {
   char id[STORE_ID_LEN + 1], letter;
 
-  if (a >= ACT_ASIDE) {
-    letter = (char)act_on_path(d, a, ids, text);
-    return stralloc_catb(letters, &letter, 1) ? 0 : -1;
-  }
   if (!has_index && strlen(ids) > INDEX_FROM * (STORE_ID_LEN + 1))
     make_index();
   while (*ids) {
@@ -318,6 +339,23 @@ static int act_down(struct desk *d, enum act a, const char *ids, const char *tex
     ids += *ids == ' ';
   }
   return 0;
+}
+
+/* what stands at a path may be anybody's: to put that right takes root */
+static int act_down(struct desk *d, enum act a, const char *ids, const char *text, stralloc *letters)
+{
+  char letter;
+  int r;
+
+  if (a >= ACT_ASIDE) {
+    letter = (char)act_on_path(d, a, ids, text);
+    return stralloc_catb(letters, &letter, 1) ? 0 : -1;
+  }
+  if (become_owner(d) != 0)
+    return EXIT_NOPERM;
+  r = act_on_ids(d, a, ids, text, letters);
+  become_caller();
+  return r;
 }
 
 /* ---- either way */
@@ -454,13 +492,18 @@ static int import_down(struct desk *d, int json, const struct desk_sink *to,
   struct inspect_view v = {.queue_fd = d->queue_fd, .only = INSPECT_ALL, .each = each,
                            .find = find, .print = to->print, .arg = to->arg};
   long n = 0;
+  int code;
 
+  if (become_owner(d) != 0)
+    return EXIT_NOPERM;
   store_sweep(d->queue_fd); /* as the intake does when it starts */
   make_index();
   in = import_begin(&v, json, on_imported, NULL);
   while (in && (n = read_some(arg, buf, sizeof buf)) > 0 && import_feed(in, buf, (size_t)n) == 0)
     ;
-  return import_end(in);
+  code = import_end(in);
+  become_caller();
+  return code;
 }
 
 int desk_import(struct desk *d, int json, const struct desk_sink *to,

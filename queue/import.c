@@ -3,8 +3,9 @@
  * Runs in a child of the manager and, while it is down, in the command under the instance's lock.
  * An archive is hostile: each message is gathered in tmp/, where it is checked as any file of the
  * queue is before it is worked on, and gets its name when it is whole and flushed. A group is
- * flushed at once. An id that is in the queue is never taken again. One that the journal says is
- * done with would be cleared away at the next start: such a message gets a fresh one. */
+ * flushed at once. One import is at work at a time. An id that is in the queue is never taken again.
+ * One that the journal says is done with would be cleared away at the next start: such a message gets
+ * another one, which depends on its own alone, so that a second import finds it. */
 #include "queue/import.h"
 
 #include <errno.h>
@@ -13,16 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-#include "common/address.h"
 #include "common/json.h"
 #include "common/settings.h"
 #include "common/verdict.h"
 #include "common/write.h"
 #include "queue/archive.h"
 #include "queue/envelope.h"
+#include "queue/import_fault.h"
 #include "queue/journal_read.h"
 #include "queue/sight.h"
 #include "queue/store_flight.h"
@@ -31,6 +32,7 @@
 #define GROUP 100
 #define GROUP_BYTES (64 * 1024 * 1024)
 #define COMPLAINTS_MAX 20 /* told; more are counted */
+#define OTHER_IDS 8       /* that are tried for a message which cannot keep its own */
 #define SIZE_MAX_OWN ((uint64_t)ENVELOPE_MAX + INT32_MAX) /* of a message */
 
 struct member {
@@ -45,8 +47,7 @@ struct import {
   void (*adopted)(void *arg, const struct store_name *n);
   void *arg;
   struct archive_reader *reader;
-  int json;
-  struct stat queue;
+  int json, lock;
   struct member group[GROUP];
   size_t n;         /* of group, the one being received not counted */
   uint64_t bytes;   /* of group */
@@ -68,12 +69,77 @@ static void complain(struct import *in, const char *id, const char *why)
     inspect_say(in->v, 1, "heloise: message %s is not taken: %s\n", id, why);
 }
 
+/* ---- what is there already */
+
+/* whether two files are one message: their sums are compared */
+static int is_alike(int one, int two)
+{
+  struct envelope a, b;
+  const char *why;
+  int same = 0;
+
+  if (envelope_read(one, &a, &why) != 0)
+    return 0;
+  if (envelope_read(two, &b, &why) == 0) {
+    same = a.checksum == b.checksum;
+    envelope_free(&b);
+  }
+  envelope_free(&a);
+  return same;
+}
+
+static int is_same(const struct import *in, const struct store_name *n, int fd)
+{
+  int own = store_open(in->v->queue_fd, n, O_RDONLY), same;
+
+  if (own < 0)
+    return errno == ENOENT; /* it is being moved or delivered: it was there */
+  same = is_alike(own, fd);
+  close(own);
+  return same;
+}
+
+static const struct member *find_member(const struct import *in, const char *id)
+{
+  for (size_t i = 0; i < in->n; i++)
+    if (strcmp(in->group[i].name.id, id) == 0)
+      return &in->group[i];
+  return NULL;
+}
+
+/* 0: an id that is free; 1: of the same message as fd; -1: of another one */
+static int compare(const struct import *in, const char *id, int fd)
+{
+  const struct member *k = find_member(in, id);
+  struct inspect_message m;
+
+  if (!k && in->v->find(id, &m) != 0)
+    return 0;
+  return (k ? is_alike(k->fd, fd) : is_same(in, &m.name, fd)) ? 1 : -1;
+}
+
 /* ---- a group becomes part of the queue */
 
 static void drop(struct import *in, struct member *m, int error)
 {
   m->error = error ? error : EIO;
   in->error = m->error;
+  store_abandon(in->v->queue_fd, m->name.id);
+}
+
+/* one that the manager had not heard of when we began is there by now */
+static void place(struct import *in, struct member *m)
+{
+  int error = store_place(in->v->queue_fd, &m->name) == 0 ? 0 : errno;
+
+  if (error == 0)
+    return;
+  if (error != EEXIST || !is_same(in, &m->name, m->fd)) {
+    drop(in, m, error);
+    return;
+  }
+  m->error = EEXIST;
+  in->known++;
   store_abandon(in->v->queue_fd, m->name.id);
 }
 
@@ -85,8 +151,8 @@ static void place_all(struct import *in)
     if (fdatasync(in->group[i].fd) != 0)
       drop(in, &in->group[i], errno);
   for (size_t i = 0; i < in->n; i++)
-    if (!in->group[i].error && store_place(in->v->queue_fd, &in->group[i].name) != 0)
-      drop(in, &in->group[i], errno);
+    if (!in->group[i].error)
+      place(in, &in->group[i]);
 }
 
 /* what is in its place counts when its directory is on disk. When that fails the message stays: it
@@ -130,103 +196,6 @@ static void commit(struct import *in)
 }
 
 /* ---- one message */
-
-/* a message of the group counts as known, too */
-static int is_known(const struct import *in, const char *id)
-{
-  struct inspect_message m;
-
-  for (size_t i = 0; i < in->n; i++)
-    if (strcmp(in->group[i].name.id, id) == 0)
-      return 1;
-  return in->v->find(id, &m) == 0;
-}
-
-/* whether the message that is known is the one in the archive cannot be told before it is read:
- * the sums of both are compared */
-static int is_same(const struct import *in, int fd)
-{
-  struct envelope mine, other;
-  struct inspect_message m;
-  const char *why;
-  int own, same = 0;
-
-  if (in->v->find(in->record.name.id, &m) != 0)
-    return 0;
-  own = store_open(in->v->queue_fd, &m.name, O_RDONLY);
-  if (own < 0)
-    return errno == ENOENT; /* it is being moved or delivered: it was there */
-  if (envelope_read(own, &mine, &why) == 0) {
-    if (envelope_read(fd, &other, &why) == 0) {
-      same = mine.checksum == other.checksum;
-      envelope_free(&other);
-    }
-    envelope_free(&mine);
-  }
-  close(own);
-  return same;
-}
-
-static int is_address(const char *s, int allow_null)
-{
-  static struct address a;
-  const char *why;
-
-  return address_parse(s, strlen(s), allow_null, &a, &why) == 0 && strcmp(a.text.s, s) == 0;
-}
-
-/* whether the addresses are such as the intake takes */
-static int has_addresses(const struct envelope *e)
-{
-  for (size_t i = 0; i < e->nrcpt; i++)
-    if (!is_address(e->rcpt[i].address, 0))
-      return 0;
-  return is_address(e->sender, 1);
-}
-
-/* why the file is no message, or NULL */
-static const char *fault_of(const struct import *in, int fd)
-{
-  struct envelope e;
-  const char *why;
-
-  if (envelope_read(fd, &e, &why) != 0)
-    return why;
-  if (strcmp(e.id, in->record.name.id) != 0)
-    why = "its id is another one";
-  else if (!has_addresses(&e))
-    why = "an address is malformed";
-  else if (envelope_verify(fd, &e, &why) == 0)
-    why = NULL;
-  envelope_free(&e);
-  return why;
-}
-
-static int begin_message(struct import *in)
-{
-  in->last[0] = 0;
-  if (in->n == GROUP || in->bytes > GROUP_BYTES)
-    commit(in);
-  if (in->error)
-    return -1;
-  if (in->record.len > SIZE_MAX_OWN) {
-    complain(in, in->record.name.id, "it is too large");
-    return 0;
-  }
-  in->fd = store_create(in->v->queue_fd, in->record.name.id);
-  if (in->fd < 0 && errno == EEXIST) {
-    complain(in, in->record.name.id, "its id stands twice in the archive");
-    return 0;
-  }
-  if (in->fd < 0 || store_free(in->v->queue_fd) < settings.queue_min_free + in->record.len) {
-    in->error = in->fd < 0 ? errno : ENOSPC;
-    return -1;
-  }
-  /* root makes it for the queue's owner */
-  if (geteuid() == 0 && fchown(in->fd, in->queue.st_uid, in->queue.st_gid) != 0)
-    in->error = errno;
-  return in->error ? -1 : 0;
-}
 
 static void forget(struct import *in)
 {
@@ -272,26 +241,73 @@ static int is_retired(const struct import *in, const char *id)
   return flight_is_known(in->v->queue_fd, id) || tfind(id, &in->retired, by_id);
 }
 
-/* gives the message being received a fresh id. 0, or -1 with errno */
-static int give_id(struct import *in)
+/* what an import that was killed left in tmp is nobody's: others make no file there with an id that is
+ * in an archive, but of a message that is known. A descriptor, or -1 with errno */
+static int create(const struct import *in, const char *id)
 {
-  char from[STORE_NAME_MAX], to[STORE_NAME_MAX], fresh[STORE_ID_LEN + 1];
+  struct inspect_message m;
+  int fd = store_create(in->v->queue_fd, id);
+
+  if (fd >= 0 || errno != EEXIST || find_member(in, id) || in->v->find(id, &m) == 0 ||
+      flight_is_known(in->v->queue_fd, id))
+    return fd;
+  store_abandon(in->v->queue_fd, id);
+  return store_create(in->v->queue_fd, id);
+}
+
+static int begin_message(struct import *in)
+{
+  in->last[0] = 0;
+  if (in->n == GROUP || in->bytes > GROUP_BYTES)
+    commit(in);
+  if (in->error)
+    return -1;
+  if (in->record.len > SIZE_MAX_OWN) {
+    complain(in, in->record.name.id, "it is too large");
+    return 0;
+  }
+  in->fd = create(in, in->record.name.id);
+  if (in->fd < 0 && errno == EEXIST) {
+    complain(in, in->record.name.id, find_member(in, in->record.name.id)
+                                       ? "its id stands twice in the archive"
+                                       : "the queue is just working on a message with this id");
+    return 0;
+  }
+  if (in->fd < 0 || store_free(in->v->queue_fd) < settings.queue_min_free + in->record.len) {
+    in->error = in->fd < 0 ? errno : ENOSPC;
+    return -1;
+  }
+  return 0;
+}
+
+/* gives the message being received another id, the same each time it is imported: in *other. 0; 1: with
+ * that one it is in the queue already; -1 with errno */
+static int give_id(struct import *in, char other[STORE_ID_LEN + 1])
+{
+  const char *old = in->record.name.id, *why;
+  char from[STORE_NAME_MAX], to[STORE_NAME_MAX];
   struct envelope e;
-  const char *why;
-  int r = envelope_read(in->fd, &e, &why);
+  int r = envelope_read(in->fd, &e, &why), is_free = 0, is;
 
   if (r != 0)
     return -1;
-  store_fresh_id(fresh);
-  r = envelope_rename(in->fd, &e, fresh);
+  errno = EEXIST; /* should all of them be taken */
+  for (unsigned int n = 0; r == 0 && !is_free && n < OTHER_IDS; n++) {
+    store_other_id(other, old, n);
+    if (is_retired(in, other))
+      continue;
+    r = envelope_rename(in->fd, &e, other);
+    is = r == 0 ? compare(in, other, in->fd) : 0;
+    is_free = is == 0;
+    r = is > 0 ? 1 : r;
+  }
   envelope_free(&e);
-  snprintf(from, sizeof from, "tmp/%s", in->record.name.id);
-  snprintf(to, sizeof to, "tmp/%s", fresh);
-  if (r != 0 || renameat2(in->v->queue_fd, from, in->v->queue_fd, to, RENAME_NOREPLACE) != 0)
-    return -1;
-  memcpy(in->record.name.id, fresh, sizeof fresh);
-  in->renamed++;
-  return 0;
+  if (r != 0 || !is_free)
+    return r > 0 ? 1 : -1;
+  snprintf(from, sizeof from, "tmp/%s", old);
+  snprintf(to, sizeof to, "tmp/%s", other);
+  store_abandon(in->v->queue_fd, other); /* left by an import that was killed, if it is there */
+  return renameat2(in->v->queue_fd, from, in->v->queue_fd, to, RENAME_NOREPLACE);
 }
 
 /* its records name the message by its old id */
@@ -306,30 +322,47 @@ static void rename_transcript(stralloc *t, const char *old, const char *fresh)
       memcpy(at + 2, fresh, STORE_ID_LEN);
 }
 
+static void pass_over(struct import *in)
+{
+  in->known++;
+  forget(in);
+}
+
 static int end_message(struct import *in, int is_whole)
 {
-  const char *id = in->record.name.id, *why;
+  char *id = in->record.name.id, other[STORE_ID_LEN + 1];
+  const char *why;
+  int r;
 
   if (in->fd < 0)
     return 0;
-  why = is_whole ? fault_of(in, in->fd) : "it was changed since it was exported";
-  if (!why && is_known(in, id)) {
-    if (is_same(in, in->fd))
-      in->known++;
-    else
-      complain(in, id, "the queue has another message with this id");
-    forget(in);
+  why = is_whole ? import_fault(in->fd, id) : "it was changed since it was exported";
+  r = why ? 0 : compare(in, id, in->fd);
+  if (r > 0) {
+    pass_over(in);
     return 0;
   }
+  if (r < 0)
+    why = "the queue has another message with this id";
   if (why) {
     complain(in, id, why);
     forget(in);
     return 0;
   }
   memcpy(in->last, id, sizeof in->last);
-  if (is_retired(in, id) && give_id(in) != 0) {
-    in->error = errno;
-    return -1;
+  if (is_retired(in, id)) {
+    r = give_id(in, other);
+    if (r > 0) {
+      in->last[0] = 0;
+      pass_over(in);
+      return 0;
+    }
+    if (r < 0) {
+      in->error = errno;
+      return -1;
+    }
+    memcpy(id, other, sizeof other);
+    in->renamed++;
   }
   memset(&in->group[in->n], 0, sizeof in->group[in->n]);
   in->group[in->n].name = in->record.name;
@@ -396,19 +429,22 @@ struct import *import_begin(const struct inspect_view *v, int json,
   in->adopted = adopted;
   in->arg = arg;
   in->fd = -1;
+  in->lock = openat(v->queue_fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (in->lock < 0 || flock(in->lock, LOCK_EX | LOCK_NB) != 0)
+    in->error = errno;
   in->reader = archive_open(&ops, in);
-  if (in->reader && fstat(v->queue_fd, &in->queue) == 0) {
+  if (in->reader) {
     read_journal(in);
     return in;
   }
-  archive_close(in->reader);
+  close(in->lock);
   free(in);
   return NULL;
 }
 
 int import_feed(struct import *in, const char *s, size_t len)
 {
-  if (archive_feed(in->reader, s, len, &in->why) == 0)
+  if (!in->error && archive_feed(in->reader, s, len, &in->why) == 0)
     return 0;
   if (!in->why && !in->error)
     in->error = EIO;
@@ -452,13 +488,17 @@ int import_end(struct import *in)
   } else if (in->refused) {
     code = EXIT_DATA;
   }
-  if (in->error) {
+  if (in->error == EWOULDBLOCK) {
+    inspect_say(in->v, 1, "heloise: another import is at work; try again when it has ended\n");
+    code = EXIT_TEMPFAIL;
+  } else if (in->error) {
     inspect_say(in->v, 1, "heloise: the queue cannot be written: %s\n", strerror(in->error));
     code = EXIT_CANTCREAT;
   }
   stralloc_free(&in->transcript);
   tdestroy(in->retired, free);
   archive_close(in->reader);
+  close(in->lock);
   free(in);
   return code;
 }

@@ -101,7 +101,7 @@ static int read_head(int fd, struct journal_seen *seen)
   seen->is_from_copy = 0;
   if (n == JOURNAL_HEAD && journal_head_read(head, &seen->head) == 0)
     return 0;
-  seen->is_strange = n == JOURNAL_HEAD && !all_zero(head, sizeof head);
+  seen->is_strange = n > 0 && !all_zero(head, (size_t)n);
   if (seen->size >= JOURNAL_SEGMENT_MIN &&
       read_at(fd, head, sizeof head, seen->size - JOURNAL_HEAD) == JOURNAL_HEAD &&
       journal_head_read(head, &seen->head) == 0 && seen->head.size == seen->size) {
@@ -126,8 +126,7 @@ static int look(int queue_fd, unsigned int segment, struct journal_seen *seen)
   seen->state = JOURNAL_UNREADABLE;
   if (fd >= 0 && fstat(fd, &st) == 0) {
     seen->size = (uint64_t)st.st_size;
-    seen->is_strange = seen->size > JOURNAL_SEGMENT_MAX;
-    r = seen->is_strange ? 1 : read_head(fd, seen);
+    r = read_head(fd, seen);
   }
   saved = errno;
   if (fd >= 0)
@@ -136,7 +135,21 @@ static int look(int queue_fd, unsigned int segment, struct journal_seen *seen)
   if (r < 0)
     return -1;
   seen->state = r == 0 ? JOURNAL_GOOD : JOURNAL_ABSENT;
+  seen->is_cut = r == 0 && seen->size < seen->head.size;
   return 0;
+}
+
+/* how much of it may be records: no more than was made, whatever the file became */
+static size_t length_of(const struct journal_seen *seen)
+{
+  uint64_t n = seen->size < seen->head.size ? seen->size : seen->head.size;
+
+  return n < JOURNAL_SEGMENT_MAX ? (size_t)n : JOURNAL_SEGMENT_MAX;
+}
+
+void journal_lost_name(char name[JOURNAL_LOST_NAME], const struct journal_segment *head, size_t from)
+{
+  snprintf(name, JOURNAL_LOST_NAME, "corrupt/journal.%llu.%zu", (unsigned long long)head->epoch, from);
 }
 
 static int read_segment(int queue_fd, unsigned int segment, struct journal_replay *r)
@@ -145,9 +158,10 @@ static int read_segment(int queue_fd, unsigned int segment, struct journal_repla
   struct reading g = {r, segment, NULL, 0};
   const struct journal_reader reader = {on_record, on_lost, &g};
   int fd = journal_open(queue_fd, segment, O_RDONLY), result = -1, saved;
-  char *buf = fd < 0 ? NULL : malloc(seen->size);
+  size_t len = length_of(seen);
+  char *buf = fd < 0 || len < JOURNAL_HEAD ? NULL : malloc(len);
   /* the head was read, or the disk does not give it */
-  ssize_t n = buf ? read_at(fd, buf + JOURNAL_HEAD, seen->size - JOURNAL_HEAD, JOURNAL_HEAD) : -1;
+  ssize_t n = buf ? read_at(fd, buf + JOURNAL_HEAD, len - JOURNAL_HEAD, JOURNAL_HEAD) : -1;
 
   g.buf = buf;
   if (n >= 0) {

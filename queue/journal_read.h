@@ -18,6 +18,7 @@ struct journal_seen {
   enum journal_state state;
   int is_strange;   /* its head is damaged, and the copy too */
   int is_from_copy; /* its head is damaged; what follows is from the copy */
+  int is_cut;       /* the file is shorter than its head says */
   struct journal_segment head;
   uint64_t size; /* of the file */
   size_t end;    /* of its last record */
@@ -36,6 +37,9 @@ struct journal_replay {
 /* reads all segments, oldest first. 0; -1 with errno when one could not be read (the others
  * were) or memory is out. */
 int journal_replay(int queue_fd, struct journal_replay *r);
+/* where the intake keeps a copy of bytes that were lost, under the queue */
+#define JOURNAL_LOST_NAME 64
+void journal_lost_name(char name[JOURNAL_LOST_NAME], const struct journal_segment *head, size_t from);
 /* reads the image of a queue file from its record and proves it. *image is good until the
  * next call. 0; -1 with errno, EBADMSG when the record is not there. */
 int journal_load(int queue_fd, const struct flight *f, const char **image);

@@ -29,8 +29,8 @@ static uint64_t automatic_size(void)
 {
   uint64_t room = store_free(ring.queue_fd) / SHARE_OF_FREE;
 
-  if (ring.segment[ring.last].size >= JOURNAL_SEGMENT_MIN)
-    return ring.segment[ring.last].size;
+  if (ring.segment[ring.last].head.size >= JOURNAL_SEGMENT_MIN)
+    return ring.segment[ring.last].head.size;
   return (room < SIZE_MAX_AUTOMATIC ? room : SIZE_MAX_AUTOMATIC) / JOURNAL_SEGMENTS;
 }
 
@@ -123,11 +123,11 @@ void ring_hold(int is_held)
 static void keep_lost(unsigned int segment, const struct journal_segment *head, size_t from,
                       const char *bytes, size_t len)
 {
-  char what[32], path[64];
+  char what[32], path[JOURNAL_LOST_NAME];
   int fd;
 
   snprintf(what, sizeof what, "journal/%u", segment);
-  snprintf(path, sizeof path, "corrupt/journal.%llu.%zu", (unsigned long long)head->epoch, from);
+  journal_lost_name(path, head, from);
   fd = openat(ring.queue_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0 && errno == EEXIST)
     return;
@@ -152,6 +152,8 @@ static void take_segment(unsigned int i, const struct journal_seen *seen)
     log_failed("intake", path, "its head is damaged; the copy at its end counts");
   if (seen->is_strange && store_put_aside(ring.queue_fd, path, "its head is damaged") == 0)
     s->size = 0;
+  if (seen->is_cut)
+    log_corrupt(path, "it is shorter than it was made: what is missing is lost", "");
   if (s->size > 0 && !s->is_unreadable && !seen->is_strange)
     s->fd = journal_open(ring.queue_fd, i, O_RDWR);
   if (seen->head.epoch > ring.epoch) {
@@ -219,7 +221,8 @@ int ring_note_now(int queue_fd, enum journal_type type, const char *id)
   if (!is_open && open_ring(queue_fd, &r) != 0)
     return -1;
   pthread_mutex_lock(&ring.lock);
-  if (!is_open && ring.epoch > 0 && ring.segment[ring.last].fd >= 0) {
+  if (!is_open && ring.epoch > 0 && ring.segment[ring.last].fd >= 0 &&
+      ring.segment[ring.last].size == ring.segment[ring.last].head.size) {
     ring.current = (int)ring.last;
     ring.at = r.segment[ring.last].end; /* what is torn behind it was never acknowledged */
   }

@@ -28,6 +28,8 @@
 #include "queue/work.h"
 
 #define GUESTS_MAX 4 /* children at once for users who may not do more */
+#define GUEST_MAX 2  /* for one of them */
+#define GUEST_S 600  /* then one who does not read is not answered any more */
 #define TEXT_MAX 32000
 #define TEXT_MS 200     /* so long what is printed may be kept back */
 #define PROGRESS_MS 200
@@ -37,7 +39,7 @@
 struct shower {
   struct loop_handler handler; /* first */
   pid_t pid;
-  int is_guest;
+  uid_t *guest; /* in guests; NULL: it is for somebody who may do all */
 };
 
 /* names of messages that a child has taken in come by this pipe */
@@ -46,7 +48,7 @@ struct arrivals {
 };
 
 static int queue_fd = -1;
-static size_t guests;
+static uid_t guests[GUESTS_MAX]; /* who has children; 0: nobody, for root is no guest */
 
 void showers_open(int fd)
 {
@@ -209,9 +211,33 @@ static _Noreturn void show(const struct asker *a, int argc, const char *const *a
   struct inspect_view v = view_of(a, &p);
 
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (a->is_guest && nice(GUEST_NICE) < 0)
-    errno = 0; /* then not */
+  if (a->is_guest) {
+    alarm(GUEST_S);
+    if (nice(GUEST_NICE) < 0)
+      errno = 0; /* then not */
+  }
   end_child(&p, inspect_run(&v, argc, argv));
+}
+
+/* a place for one more child of a guest, or NULL */
+static uid_t *place_for(uid_t uid)
+{
+  uid_t *place = NULL;
+  size_t same = 0;
+
+  for (size_t i = 0; i < GUESTS_MAX; i++) {
+    same += guests[i] == uid;
+    if (guests[i] == 0)
+      place = &guests[i];
+  }
+  return same < GUEST_MAX ? place : NULL;
+}
+
+static void free_shower(struct shower *s)
+{
+  if (s->guest)
+    *s->guest = 0;
+  free(s);
 }
 
 static void on_shown(struct loop_handler *h, int fd, int events)
@@ -224,37 +250,39 @@ static void on_shown(struct loop_handler *h, int fd, int events)
     return;
   }
   loop_close(fd);
-  guests -= s->is_guest != 0;
-  free(s);
+  free_shower(s);
 }
 
 /* forks a child: its pid in the parent, 0 in the child; -1: it cannot be had now */
 static pid_t start_child(const struct asker *a, struct shower **child)
 {
-  struct shower *s = a->is_guest && guests >= GUESTS_MAX ? NULL : calloc(1, sizeof *s);
+  uid_t *place = a->is_guest ? place_for(a->uid) : NULL;
+  struct shower *s = a->is_guest && !place ? NULL : calloc(1, sizeof *s);
   pid_t pid = s ? fork() : -1;
 
   if (pid < 0) {
     free(s);
     s = NULL;
+  } else if (place) {
+    *place = a->uid;
+    s->guest = place;
   }
   *child = s;
   return pid;
 }
 
-static void watch_child(struct shower *s, pid_t pid, int is_guest)
+static void watch_child(struct shower *s, pid_t pid)
 {
   int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
   s->pid = pid;
   s->handler.ready = on_shown;
-  s->is_guest = is_guest;
-  if (fd < 0 || loop_add(fd, &s->handler) != 0) {
-    waitpid(pid, NULL, 0); /* no descriptors left */
-    free(s);
+  if (fd < 0 || loop_add(fd, &s->handler) != 0) { /* no descriptors left */
+    kill(pid, SIGKILL); /* it might wait for its reader, and we for it */
+    waitpid(pid, NULL, 0);
+    free_shower(s);
     return;
   }
-  guests += is_guest != 0;
   loop_want(fd, LOOP_READ);
 }
 
@@ -266,7 +294,7 @@ int showers_look(const struct asker *a, int argc, const char *const *argv)
   if (pid == 0)
     show(a, argc, argv);
   if (pid > 0)
-    watch_child(s, pid, a->is_guest);
+    watch_child(s, pid);
   return pid > 0 ? 0 : -1;
 }
 
@@ -348,6 +376,6 @@ int showers_import(const struct asker *a, int json)
     take_archive(a, json, fd[1]);
   close(fd[1]); /* without a child this ends what is watched, too */
   if (pid > 0)
-    watch_child(s, pid, 0);
+    watch_child(s, pid);
   return pid > 0 ? 0 : -1;
 }

@@ -83,6 +83,12 @@ void store_fresh_id(char id[STORE_ID_LEN + 1])
   id[15] = 0;
 }
 
+void store_other_id(char other[STORE_ID_LEN + 1], const char *id, unsigned int n)
+{
+  memcpy(other, id, STORE_ID_LEN + 1);
+  put_digits(other + 7, 6, XXH3_64bits_withSeed(id, STORE_ID_LEN, n));
+}
+
 int store_is_id(const char *s, size_t len)
 {
   if (len != STORE_ID_LEN)
@@ -187,9 +193,18 @@ int store_flush_dir(int queue_fd, const char *path)
   return r;
 }
 
-static int make_dir(int queue_fd, const char *path)
+int store_make_dir(int queue_fd, const char *path)
 {
-  return mkdirat(queue_fd, path, 0700) == 0 || errno == EEXIST ? 0 : -1;
+  struct stat queue;
+
+  if (mkdirat(queue_fd, path, 0700) != 0)
+    return errno == EEXIST ? 0 : -1;
+  if (geteuid() != 0)
+    return 0;
+  return fstat(queue_fd, &queue) == 0 &&
+             fchownat(queue_fd, path, queue.st_uid, queue.st_gid, AT_SYMLINK_NOFOLLOW) == 0
+           ? 0
+           : -1;
 }
 
 int store_make(int queue_fd)
@@ -197,14 +212,14 @@ int store_make(int queue_fd)
   char path[STORE_NAME_MAX];
 
   for (size_t i = 0; i < sizeof plain_dirs / sizeof *plain_dirs; i++)
-    if (make_dir(queue_fd, plain_dirs[i]) != 0)
+    if (store_make_dir(queue_fd, plain_dirs[i]) != 0)
       return -1;
   for (size_t s = 0; s < STORE_DIRS; s++) {
-    if (make_dir(queue_fd, state_dirs[s]) != 0)
+    if (store_make_dir(queue_fd, state_dirs[s]) != 0)
       return -1;
     for (unsigned int b = 0; b < STORE_BUCKETS; b++) {
       snprintf(path, sizeof path, "%s/%02o", state_dirs[s], b);
-      if (make_dir(queue_fd, path) != 0)
+      if (store_make_dir(queue_fd, path) != 0)
         return -1;
     }
   }

@@ -42,6 +42,9 @@ struct store_name {
 /* makes what is missing of the directories under queue_fd, mode 0700 (drop: see sendmail(8)),
  * and flushes them. 0, or -1 with errno. */
 int store_make(int queue_fd);
+/* makes a directory, mode 0700: the queue's owner's, also when root asks. 0, also when it is there;
+ * or -1 with errno. */
+int store_make_dir(int queue_fd, const char *path);
 /* flushes the directories: a start after a power cut. 0, or -1 with errno. */
 int store_settle(int queue_fd);
 
@@ -50,6 +53,8 @@ int store_flush_dir(int queue_fd, const char *path);
 
 /* even, and not 0 */
 uint32_t store_hop_hash(const char *nexthop, size_t len);
+/* the n-th other id for a message that cannot keep its own, of the same second; always the same */
+void store_other_id(char other[STORE_ID_LEN + 1], const char *id, unsigned int n);
 /* whether s is a well-formed id */
 int store_is_id(const char *s, size_t len);
 /* reads "STATE/BB/NAME": 0, or -1 when it is no message's name */

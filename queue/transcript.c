@@ -29,20 +29,15 @@ static uint64_t shared_since;
 static off_t shared_size;
 static stralloc pending; /* for it, not yet written; bound: PENDING_MAX and a record */
 
-static int make_dir(int queue_fd, const char *path)
-{
-  return mkdirat(queue_fd, path, 0700) == 0 || errno == EEXIST ? 0 : -1;
-}
-
 int transcript_make(int queue_fd)
 {
   char path[PATH];
 
-  if (make_dir(queue_fd, "transcript") != 0 || make_dir(queue_fd, "transcript/all") != 0)
+  if (store_make_dir(queue_fd, "transcript") != 0 || store_make_dir(queue_fd, "transcript/all") != 0)
     return -1;
   for (unsigned int b = 0; b < BUCKETS; b++) {
     snprintf(path, sizeof path, "transcript/%02o", b);
-    if (make_dir(queue_fd, path) != 0)
+    if (store_make_dir(queue_fd, path) != 0)
       return -1;
   }
   return 0;

@@ -17,6 +17,7 @@
 
 #include "common/json.h"
 #include "common/verdict.h"
+#include "queue/journal_read.h"
 #include "queue/sight.h"
 #include "queue/store_flight.h"
 #include "queue/survey.h"
@@ -283,6 +284,46 @@ static int check_flight(void *arg, const struct inspect_message *m)
   return say(k, "journal", &k->journal, path, why);
 }
 
+/* ---- the journal's segments */
+
+static struct verifying *reading; /* for the callback, which has no argument */
+
+static void on_lost(unsigned int segment, const struct journal_segment *head, size_t from,
+                    const char *bytes, size_t len)
+{
+  char path[16], copy[JOURNAL_LOST_NAME];
+  struct stat st;
+
+  (void)bytes;
+  snprintf(path, sizeof path, "journal/%u", segment);
+  journal_lost_name(copy, head, from);
+  if (fstatat(reading->v->queue_fd, copy, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    return; /* known, and told as what was put aside */
+  snprintf(reading->text, sizeof reading->text, "%zu bytes of records that were durable are damaged", len);
+  say(reading, "journal", &reading->journal, path, reading->text);
+}
+
+/* while the intake runs it writes there: what was lost before it has told at its start */
+static void check_journal(struct verifying *k)
+{
+  struct journal_replay r = {.lost = k->v->is_live ? NULL : on_lost};
+  struct stat st;
+  char path[16];
+
+  reading = k;
+  journal_replay(k->v->queue_fd, &r);
+  flights_free(&r.live);
+  for (unsigned int i = 0; i < JOURNAL_SEGMENTS; i++) {
+    const struct journal_seen *seen = &r.segment[i];
+    const char *why = seen->state == JOURNAL_UNREADABLE ? "it cannot be read"
+                      : seen->is_strange                ? "its head is damaged"
+                      : seen->is_cut ? "it is shorter than it was made: what is missing is lost" : NULL;
+    snprintf(path, sizeof path, "journal/%u", i);
+    if (why && fstatat(k->v->queue_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+      say(k, "journal", &k->journal, path, why); /* else it was told */
+  }
+}
+
 int verify_run(const struct inspect_view *v, const struct request *q)
 {
   struct verifying k = {.v = v, .began = sight_now(), .total = v->count ? v->count() : 0};
@@ -293,8 +334,10 @@ int verify_run(const struct inspect_view *v, const struct request *q)
   if (fstat(v->queue_fd, &st) == 0) {
     k.owner = st.st_uid;
     r = survey(v->queue_fd, 2, check_one, &k);
-    if (r >= 0)
+    if (r >= 0) {
       v->each(check_flight, &k); /* directories that it cannot read were told */
+      check_journal(&k);
+    }
   }
   tdestroy(k.seen, free);
   if (r < 0)

@@ -184,6 +184,28 @@ def active():
     equal(i.cli("queue", "verify").returncode, 0)
 
 
+@test("what left lately gets another id when it comes back, always the same: a second import finds it")
+def comes_back():
+    for is_up in (True, False):
+        sink = Sink([("RCPT", "hang")])
+        i = instance(settings={"timeout-rcpt": "30s"}, down=sink.route).start()
+        number = i.send("alice@heloise.example", "bob@down.example")
+        wait_for("it is being tried", lambda: any(c.startswith("RCPT") for c in sink.commands))
+        i.stop()
+        equal(i.queue_files(), [])
+        i.cli("queue", "export", archive(i), number, ok=True)
+        i.cli("queue", "remove", number, ok=True)
+        if is_up:
+            i.start()
+        contains(i.cli("queue", "import", archive(i), ok=True).text, "1 message was imported", "under a new id")
+        (m,) = i.queue()
+        check(m["id"] != number, "its id is used again")
+        contains(i.cli("queue", "import", archive(i), ok=True).text, "0 messages were imported", "1 was in the queue already")
+        equal([n["id"] for n in i.queue()], [m["id"]])
+        no_leftovers(i)
+        i.stop(quietly=True)
+
+
 @test("an archive that was cut, changed, put together by hand or is none at all: what is whole is taken, and told")
 def damaged():
     a = instance().start()

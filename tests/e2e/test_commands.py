@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -384,6 +385,38 @@ def guests():
     equal(len(i.queue()), 4)
     os.write(over[1], b"x")
     os.waitpid(pid, 0)
+
+
+@test("a user who holds on to every connection to the manager he can get keeps nobody else from asking")
+def hog():
+    if not IS_ROOT:
+        raise Skip("another user is needed")
+    import pwd
+    i = instance().start()
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            who = pwd.getpwnam("daemon")
+            os.setgroups([])
+            os.setresgid(who.pw_gid, who.pw_gid, who.pw_gid)
+            os.setresuid(who.pw_uid, who.pw_uid, who.pw_uid)
+            held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(100)]
+            for s in held:
+                s.connect(i.dir + "/run/control")
+            os.write(tell, b"held")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        equal(os.read(told, 4), b"held")
+        equal(i.queue(), [])
+        guest = dict(user=pwd.getpwnam("bin").pw_uid, group=pwd.getpwnam("bin").pw_gid, extra_groups=[])
+        r = subprocess.run([i.bin + "/heloise", "-C", i.dir, "queue", "mailq"], capture_output=True, text=True, **guest)
+        contains(r.stdout + r.stderr, "mail queue is empty")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

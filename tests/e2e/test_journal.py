@@ -189,6 +189,31 @@ def round_and_round():
     check(not os.listdir(i.dir + "/queue/corrupt"), "files in queue/corrupt")
 
 
+@test("verify with the daemon down tells of a journal that is damaged, cut off or cannot be read, and of a whole one nothing")
+def verified():
+    def flip(path):
+        with open(path, "r+b") as f:
+            f.seek(4096 + 200)
+            f.write(b"\0")
+
+    for damage, said, left in ((lambda path: None, "all is well", 3), (flip, "durable are damaged", 2),
+                               (lambda path: os.truncate(path, 5000), "shorter than it was made", 1),
+                               (lambda path: os.truncate(path, 3 << 30), "all is well", 3)):
+        i, sink = hanging()
+        for n in range(3):
+            i.send("a@client.example", "x@busy.example", letter("n%d" % n))
+        i.stop()
+        damage(segments(i)[0])
+        r = i.cli("queue", "verify")
+        equal(r.returncode, 0 if said == "all is well" else 65, r.text)
+        contains(r.text, said)
+        get_quiet(sink)
+        i.start()
+        i.wait_queue(0)
+        equal(len(sink.messages), left)
+        i.stop(quietly=True)
+
+
 @test("queue-journal no: each is a file at once; switched off it is emptied and goes, switched on it comes back")
 def switched():
     i, sink = hanging()

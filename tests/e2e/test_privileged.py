@@ -3,6 +3,8 @@
 import grp
 import os
 import pwd
+import re
+import shutil
 import subprocess
 
 from harness import (Client, IS_ROOT, Instance, Skip, TOP, check, contains, equal, letter, main, ordinary_user,
@@ -33,6 +35,10 @@ def real_user():
         subprocess.run(["useradd", "--create-home", "--home-dir", "/var/tmp/" + MAILER, "--shell", "/bin/false",
                         MAILER], check=True, capture_output=True)
         return pwd.getpwnam(MAILER)
+
+
+def subject_of(message):
+    return re.search(rb"^Subject: (\w+)", message, re.M).group(1).decode()
 
 
 def forget_user():
@@ -133,6 +139,33 @@ def others():
         r = subprocess.run(i.command("heloise", "queue", *words), **as_nobody)
         check(r.returncode != 0, words, "is allowed to anybody")
     check(i.queue(), "the message is gone")
+
+
+@test("as root what commands make in the queue while nothing runs is the queue's user's, and mail goes on")
+def while_down():
+    only_root()
+    sink = Sink([("RCPT*", "hang")])
+    i = Instance(privileged=True, tables={"access": ["client:127.0.0.0/8 relay"],
+                                          "routes": ["far.example " + sink.route]}).start()
+    held, hurried, removed, bounced, moved = [i.send("postmaster@heloise.example", "x@far.example", letter(n)) for n in
+                                              ("held", "hurried", "removed", "bounced", "moved")]
+    i.stop()
+    equal(i.queue_files(), [])
+    for verb, number in (("hold", held), ("retry", hurried), ("remove", removed), ("bounce", bounced)):
+        i.cli("queue", verb, number, ok=True)
+    i.cli("queue", "export", i.top + "/archive", moved, "--remove", ok=True)
+    i.cli("queue", "import", i.top + "/archive", ok=True)
+    shutil.rmtree(i.dir + "/queue/cur/07")
+    i.cli("queue", "verify", "--repair", ok=True)
+    for place, directories, files in os.walk(i.dir + "/queue"):
+        for name in directories + files:
+            equal(os.stat(place + "/" + name).st_uid, pwd.getpwnam("hlqueue").pw_uid, place + "/" + name)
+    sink.drop_rules()
+    i.start()
+    i.cli("queue", "release", held, ok=True)
+    i.wait_mail("postmaster")
+    i.wait_queue(0)
+    equal(sorted(subject_of(m) for m in sink.messages), ["held", "hurried", "moved"])
 
 
 @test("as root an instance that an ordinary user owns runs wholly as that user")

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Connections that are kept for the next message, and the processes that hand them on."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
+import threading
 
-from harness import Client, Instance, check, contains, equal, letter, main, test, wait_for
+from harness import Client, Instance, check, contains, equal, letter, main, new_address, test, wait_for
 from sink import Sink
 
 
@@ -151,6 +154,50 @@ def told():
     text = i.cli("queue", "show", second, "--transcript", ok=True).text
     contains(text, "on a connection open since", "message 2 on it", "MAIL FROM")
     check("EHLO" not in text, text)
+
+
+class Talker:
+    """Takes one message on each connection, and answers the whole of a second one when it hears MAIL."""
+
+    def __init__(self):
+        self.taken, self.connections, self.listener = [], 0, socket.create_server((new_address(), 0))
+        self.route = "[%s]:%d" % self.listener.getsockname()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while True:
+            connection, _ = self.listener.accept()
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        taken, lines = 0, connection.makefile("rb")
+        with connection, contextlib.suppress(ConnectionError):
+            connection.sendall(b"220 talker.example ESMTP\r\n")
+            for line in lines:
+                if taken and line.startswith(b"MAIL"):
+                    connection.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n250 taken, so to speak\r\n")
+                elif line.startswith(b"EHLO"):
+                    connection.sendall(b"250-talker.example\r\n250 PIPELINING\r\n")
+                elif line.startswith(b"DATA") and not taken:
+                    connection.sendall(b"354 go on\r\n")
+                    self.taken.append(b"".join(iter(lines.readline, b".\r\n")))
+                    taken += 1
+                    connection.sendall(b"250 taken\r\n")
+                elif not taken or line.startswith(b"QUIT"):
+                    connection.sendall(b"250 ok\r\n")
+
+
+@test("replies that were there before they were asked for do not count as a message's delivery")
+def ahead_of_time():
+    talker = Talker()
+    i = Instance(tables={"access": ["client:127.0.0.0/8 relay"], "routes": ["peer.example " + talker.route],
+                         "retry": ["* every 2s life 1h"]}).start()
+    for n in range(3):
+        delivered(i, i.send("a@client.example", "r@peer.example", letter("number %d" % n)))
+    equal(len(talker.taken), 3, "messages that the peer has")
+    equal(talker.connections, 3)
+    check(not i.find_events("deferred"), "it was held against a message")
 
 
 @test("after an attempt died by a signal the next ones come from a new stem, once a minute at most")

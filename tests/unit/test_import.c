@@ -106,11 +106,16 @@ static int tear_down(void **state)
 
 /* ---- archives */
 
-static void make_message(stralloc *file, const char *id, const char *rcpt)
+struct said {
+  const char *body;
+  unsigned int content, longest; /* what the head line says of it */
+};
+
+static void make_message(stralloc *file, const char *id, const char *rcpt, const struct said *said)
 {
   struct envelope_new n = {.id = id, .sender = "alice@example.org", .envid = "", .ret = "", .client = "local:1",
                            .helo = "", .protocol = "local", .created = 1769850000};
-  struct envelope_sum sum = {.body_len = 8, .longest = 6};
+  struct envelope_sum sum = {.body_len = strlen(said->body), .content = said->content, .longest = said->longest};
   XXH3_state_t *x = XXH3_createState();
 
   assert_int_equal(envelope_begin(file, &n), 0);
@@ -119,23 +124,23 @@ static void make_message(stralloc *file, const char *id, const char *rcpt)
   sum.env_len = file->len;
   XXH3_64bits_reset(x);
   XXH3_64bits_update(x, file->s + ENVELOPE_HEAD, file->len - ENVELOPE_HEAD);
-  XXH3_64bits_update(x, "body..\r\n", 8);
+  XXH3_64bits_update(x, said->body, strlen(said->body));
   envelope_head(file->s, &sum);
   XXH3_64bits_update(x, file->s, ENVELOPE_HEAD_SUMMED);
   sum.checksum = XXH3_64bits_digest(x);
   envelope_head(file->s, &sum);
-  assert_true(stralloc_cats(file, "body..\r\n" ENVELOPE_END));
+  assert_true(stralloc_cats(file, said->body) && stralloc_cats(file, ENVELOPE_END));
   XXH3_freeState(x);
 }
 
-static void add_message(stralloc *archive, const char *id, const char *rcpt)
+static void add_content(stralloc *archive, const char *id, const char *rcpt, const struct said *said)
 {
   struct store_name n = {.state = STORE_CUR, .next = 0x6b026d19};
   XXH3_state_t *x = XXH3_createState();
   stralloc file = {0}, line = {0};
 
   memcpy(n.id, id, sizeof n.id);
-  make_message(&file, id, rcpt);
+  make_message(&file, id, rcpt, said);
   archive_message(&line, &n, file.len);
   XXH3_64bits_reset(x);
   XXH3_64bits_update(x, line.s, line.len);
@@ -146,6 +151,13 @@ static void add_message(stralloc *archive, const char *id, const char *rcpt)
   XXH3_freeState(x);
   stralloc_free(&file);
   stralloc_free(&line);
+}
+
+static void add_message(stralloc *archive, const char *id, const char *rcpt)
+{
+  static const struct said plain = {"body..\r\n", 0, 6};
+
+  add_content(archive, id, rcpt, &plain);
 }
 
 static void end(stralloc *archive, size_t records)
@@ -254,11 +266,100 @@ static void test_refused(void **state)
   stralloc_free(&archive);
 }
 
+/* what its head line says decides how a message is sent: it is not believed */
+static void test_content(void **state)
+{
+  static const struct {
+    struct said said;
+    int is_taken;
+  } rows[] = {
+    {{"a: b\r\n\r\n.\r\nMAIL FROM:<>\r\n", 0, 12}, 0},
+    {{"a: b\r\n\r\n.\r\nMAIL FROM:<>\r\n", CONTENT_DOT_LINE, 12}, 1},
+    {{"a: b\r\n\r\n\n.\n\r\n", 0, 12}, 0},
+    {{"a: b\r\n\r\n\r.\r\r\n", 0, 12}, 0},
+    {{"a: b\r\n\r\nno end", 0, 12}, 0},
+    {{"a: b\r\n\r\n\xc3\xa4\r\n", 0, 12}, 0},
+    {{"a: b\r\n\r\n\xc3\xa4\r\n", CONTENT_8BIT_BODY, 12}, 1},
+    {{"a: \xc3\xa4\r\n\r\n", CONTENT_8BIT_BODY, 12}, 0},
+    {{"a: \xc3\xa4\r\n\r\n", CONTENT_8BIT_HEADER, 12}, 1},
+    {{"a: b\r\n\r\nlonger\r\n", 0, 5}, 0},
+  };
+
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    stralloc archive = {0};
+    if (i > 0)
+      tear_down(state);
+    assert_int_equal(set_up(state), 0);
+    archive_head(&archive, "h", 1);
+    add_content(&archive, "0abcdefghjkmn17", "bob@example.net", &rows[i].said);
+    end(&archive, 1);
+    assert_int_equal(run(&archive), rows[i].is_taken ? EXIT_OK : EXIT_DATA);
+    assert_int_equal(files_in("cur/17"), rows[i].is_taken);
+    assert_int_equal(files_in("tmp"), 0);
+    stralloc_free(&archive);
+  }
+}
+
+/* one import at a time; the other takes nothing, and says so */
+static void test_two_at_once(void **state)
+{
+  struct inspect_view v = {.queue_fd = queue, .find = find, .print = print};
+  struct import *first = import_begin(&v, 0, on_adopted, NULL);
+  stralloc archive = {0};
+
+  (void)state;
+  assert_non_null(first);
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_TEMPFAIL);
+  assert_non_null(strstr(errors.s, "another import is at work"));
+  assert_int_equal(files_in("cur/17") + files_in("cur/16") + files_in("tmp"), 0);
+  import_feed(first, archive.s, archive.len);
+  assert_int_equal(import_end(first), EXIT_OK);
+  assert_int_equal(files_in("cur/17") + files_in("cur/16"), 2);
+  stralloc_free(&archive);
+}
+
+/* what an import that was killed left in tmp is taken over, but not what is the manager's */
+static void test_killed(void **state)
+{
+  stralloc archive = {0};
+
+  (void)state;
+  close(store_create(queue, "0abcdefghjkmn17"));
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_OK);
+  assert_string_equal(out.s, "2 messages were imported.\n");
+  assert_int_equal(files_in("tmp"), 0);
+  close(store_create(queue, "0abcdefghjkmn17"));
+  assert_int_equal(run(&archive), EXIT_DATA);
+  assert_non_null(strstr(errors.s, "0abcdefghjkmn17 is not taken: the queue is just working on"));
+  assert_int_equal(files_in("tmp"), 1);
+  stralloc_free(&archive);
+}
+
+/* one whose last messages the manager has not heard of yet: they are known all the same */
+static void test_not_heard_of(void **state)
+{
+  stralloc archive = {0};
+
+  (void)state;
+  two(&archive);
+  assert_int_equal(run(&archive), EXIT_OK);
+  count = 0;
+  assert_int_equal(run(&archive), EXIT_OK);
+  assert_non_null(strstr(out.s, "2 were in the queue already"));
+  assert_int_equal(count, 0);
+  assert_int_equal(files_in("cur/17") + files_in("cur/16"), 2);
+  assert_int_equal(files_in("tmp"), 0);
+  stralloc_free(&archive);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {TEST(test_taken), TEST(test_failing_disk), TEST(test_refused)};
+  const struct CMUnitTest tests[] = {TEST(test_taken), TEST(test_failing_disk), TEST(test_refused),
+                                     TEST(test_content), TEST(test_two_at_once), TEST(test_killed), TEST(test_not_heard_of)};
 
   return cmocka_run_group_tests_name("import", tests, NULL, NULL);
 }

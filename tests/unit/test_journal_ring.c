@@ -549,6 +549,65 @@ static void test_damaged_record(void **state)
   }
 }
 
+static void resize(const char *path, off_t size)
+{
+  int fd = openat(queue, path, O_WRONLY);
+
+  assert_true(fd >= 0);
+  assert_int_equal(ftruncate(fd, size), 0);
+  close(fd);
+}
+
+/* a segment that has grown, however far: what it was made for is read, and the next round makes it anew */
+static void test_grown(void **state)
+{
+  struct stat st;
+
+  (void)state;
+  assert_int_equal(write_group(2, 100), 0);
+  resize("journal/0", 3LL << 30);
+  assert_int_equal(ring_open(queue), 0);
+  check();
+  assert_int_equal(fstatat(queue, "corrupt/0", &st, 0), -1);
+  end(0);
+  end(1);
+  turn(1);
+  take_settled();
+  for (int i = 0; i < 20; i++) {
+    assert_int_equal(write_group(1, 100), 0);
+    assert_int_equal(ring_open(queue), 0);
+    end(messages - 1);
+    turn(1);
+    take_settled();
+    check();
+  }
+  assert_int_equal(fstatat(queue, "journal/0", &st, 0), 0);
+  assert_int_equal(st.st_size, SEGMENT);
+}
+
+/* one that was cut: what is left is read, and nobody is told that all is well */
+static void test_cut(void **state)
+{
+  struct journal_replay r = {.lost = NULL};
+  struct stat st;
+
+  (void)state;
+  assert_int_equal(write_group(1, 100), 0);
+  assert_int_equal(write_group(1, 100), 0);
+  resize("journal/0", JOURNAL_HEAD + 160);
+  message[1].state = NOT_THERE;
+  assert_int_equal(journal_replay(queue, &r), 0);
+  assert_true(r.segment[0].is_cut);
+  flights_free(&r.live);
+  assert_int_equal(ring_open(queue), 0);
+  check();
+  resize("journal/0", 100);
+  message[0].state = NOT_THERE;
+  assert_int_equal(ring_open(queue), 0);
+  assert_int_equal(fstatat(queue, "corrupt/0", &st, 0), 0);
+  check();
+}
+
 /* no file at all: something else stands under its name */
 static void test_odd_file(void **state)
 {
@@ -585,10 +644,11 @@ static void test_note_now(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(test_groups_and_notes), TEST(test_new_run_new_segment), TEST(test_at_random), TEST(test_full),
+    TEST(test_groups_and_notes), TEST(test_new_run_new_segment), TEST(test_at_random),   TEST(test_full),
     TEST(test_nothing_free),     TEST(test_write_fails),         TEST(test_flush_fails), TEST(test_no_segment),
-    TEST(test_takes),            TEST(test_off),                 TEST(test_other_size), TEST(test_damaged_head),
-    TEST(test_damaged_heads),    TEST(test_damaged_record),   TEST(test_odd_file),            TEST(test_note_now),
+    TEST(test_takes),            TEST(test_off),                 TEST(test_other_size),  TEST(test_damaged_head),
+    TEST(test_damaged_heads),    TEST(test_damaged_record),       TEST(test_grown),          TEST(test_cut),
+    TEST(test_odd_file),         TEST(test_note_now),
   };
   return cmocka_run_group_tests_name("journal_ring", tests, NULL, NULL);
 }
