@@ -265,6 +265,7 @@ def stats(i, ids, is_up):
 def throughput():
     sink = Sink([("RCPT TO:<no@*", "550 5.1.1 no"), ("RCPT TO:<later@*", "450 4.2.0 later")])
     i = instance(down=sink.route).start()
+    i.wait_event("started", program="queue")  # what it finds at its start was accepted before
     ids = [i.send("", ["%s@down.example" % name for name in names.split()], rcpt="NOTIFY=NEVER")
            for names in ("one two", "later", "no three", "no")]
     for number in ids:

@@ -203,7 +203,7 @@ def ahead_of_time():
 @test("after an attempt died by a signal the next ones come from a new stem, once a minute at most")
 def renewed():
     i, sink = with_sink(rules=[("MAIL FROM:<slow@*", "hang")])
-    first = i.of_deliver("stem")
+    first = wait_for("a stem", lambda: i.of_deliver("stem"))
     for who in ("one", "two"):
         i.send("slow@client.example", who + "@peer.example")
     one, two = wait_for("two attempts", lambda: len(i.of_deliver("attempt")) == 2 and i.of_deliver("attempt"))
@@ -222,7 +222,7 @@ def renewed():
 @test("the stem is killed: attempts go on, and another one takes its place")
 def stem_killed():
     i, sink = with_sink(settings={"session-reuse-idle": "0"})
-    (stem,) = i.of_deliver("stem")
+    (stem,) = wait_for("a stem", lambda: i.of_deliver("stem"))
     os.kill(stem, signal.SIGKILL)
     for _ in range(3):
         delivered(i, i.send("a@client.example", "r@peer.example"))
