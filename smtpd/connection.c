@@ -338,7 +338,7 @@ static void answered(struct neighbours *n)
 
 /* ---- beginning */
 
-int connection_open(int fd, const struct ip *ip, uint16_t port, const char *service)
+int connection_open(int fd, const struct service *service, const struct ip *ip, uint16_t port)
 {
   struct connection *c = calloc(1, sizeof *c);
 
@@ -356,8 +356,8 @@ int connection_open(int fd, const struct ip *ip, uint16_t port, const char *serv
     all->before = c;
   all = c;
   count++;
-  neighbours_start(&c->near, ip, port, answered);
-  log_connected(c->near.session.client, service);
+  neighbours_start(&c->near, service, ip, port, answered);
+  log_connected(c->near.session.client, service->word);
   settle(c);
   return 0;
 }

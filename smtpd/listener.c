@@ -30,7 +30,7 @@ struct listener {
   struct listener *next;
   int fd;
   char key[IP_PORT_TEXT]; /* as in table `listen` */
-  char service[16];
+  const struct service *service;
 };
 
 static struct listener *all;
@@ -69,7 +69,7 @@ static void serve(struct listener *l, int fd, const struct sockaddr_storage *pee
     close(fd);
   else if (connection_count() >= settings.session_limit)
     turn_away(fd, &ip, port);
-  else if (connection_open(fd, &ip, port, l->service) != 0)
+  else if (connection_open(fd, l->service, &ip, port) != 0)
     log_failed("smtpd", "session", strerror(errno));
 }
 
@@ -115,7 +115,8 @@ int listener_add(const char *addr, const char *service, int fd)
   struct ip ip;
   uint16_t port;
 
-  if (!l) {
+  if (!l || !service_find(service, strlen(service))) {
+    free(l);
     close(fd);
     return -1;
   }
@@ -124,7 +125,7 @@ int listener_add(const char *addr, const char *service, int fd)
   l->fd = fd;
   if (ip_port_parse(addr, strlen(addr), &ip, &port) == 0)
     ip_port_format(l->key, &ip, port);
-  strncat(l->service, service, sizeof l->service - 1);
+  l->service = service_find(service, strlen(service));
   l->next = all;
   all = l;
   return has_started ? start(l) : 0;

@@ -41,7 +41,7 @@ static int open_message(struct session *s)
     .ret = s->mail.ret,
     .client = s->client,
     .helo = s->hello.name.s,
-    .protocol = s->is_esmtp ? "ESMTP" : "SMTP",
+    .protocol = session_protocol(s),
     .rcpts = &s->mail.rcpts,
     .nrcpt = s->mail.nrcpt,
   };
@@ -126,13 +126,13 @@ static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, o
 
 /* ---- beginning and end */
 
-void neighbours_start(struct neighbours *n, const struct ip *ip, uint16_t port,
-                      void (*answered)(struct neighbours *n))
+void neighbours_start(struct neighbours *n, const struct service *service, const struct ip *ip,
+                      uint16_t port, void (*answered)(struct neighbours *n))
 {
   n->handoff.ops = &handoff_ops;
   n->knows.answer = on_answer;
   n->answered = answered;
-  session_start(&n->session, &world, ip, port);
+  session_start(&n->session, &world, service, ip, port);
 }
 
 void neighbours_give_up(struct neighbours *n)

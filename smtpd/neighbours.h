@@ -21,8 +21,8 @@ struct neighbours {
 };
 
 /* a session begins; answered() is called whenever an answer has got it on */
-void neighbours_start(struct neighbours *n, const struct ip *ip, uint16_t port,
-                      void (*answered)(struct neighbours *n));
+void neighbours_start(struct neighbours *n, const struct service *service, const struct ip *ip,
+                      uint16_t port, void (*answered)(struct neighbours *n));
 /* the intake has not opened the session's message in time: to the session it is lost */
 void neighbours_give_up(struct neighbours *n);
 /* frees what the session holds; nothing is asked or answered any more */

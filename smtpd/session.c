@@ -171,6 +171,16 @@ void session_argument(struct session *s, uint64_t v)
   s->argument = s->number;
 }
 
+const char *session_protocol(const struct session *s)
+{
+  static const char *const words[2][2][2] = {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
+                                             {{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}};
+
+  if (!s->is_esmtp)
+    return "SMTP";
+  return words[s->service->is_lmtp != 0][s->tls.is_on != 0][s->login.len > 0];
+}
+
 /* ---- life */
 
 static void clear(stralloc *sa)
@@ -196,10 +206,10 @@ void session_reset(struct session *s)
     s->order = HAVE_HELLO;
 }
 
-void session_start(struct session *s, const struct session_world *w, const struct ip *ip,
-                   uint16_t port)
+void session_start(struct session *s, const struct session_world *w, const struct service *service,
+                   const struct ip *ip, uint16_t port)
 {
-  *s = (struct session){.world = w, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
+  *s = (struct session){.world = w, .service = service, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
                         .refusal = REPLY_NONE, .mail = {.ret = ""}};
   ip_port_format(s->client, ip, port);
   ip_format(s->address, ip);
@@ -210,7 +220,7 @@ void session_start(struct session *s, const struct session_world *w, const struc
 
 void session_close(struct session *s)
 {
-  stralloc *all[] = {&s->hello.name, &s->said,     &s->mail.from, &s->mail.envid,   &s->mail.rcpts,
+  stralloc *all[] = {&s->hello.name, &s->said,     &s->login, &s->mail.from, &s->mail.envid,   &s->mail.rcpts,
                      &s->asked,      &s->received, &s->out,       &s->refusal_text};
 
   s->world->abort(s);

@@ -14,6 +14,7 @@
 #include "common/content.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/service.h"
 #include "common/table.h"
 #include "common/units.h"
 #include "common/verdict.h"
@@ -61,14 +62,23 @@ struct session_world {
   void (*abort)(struct session *s);
 };
 
+/* the TLS session under this one; texts are OpenSSL's words, printable */
+struct session_tls {
+  int is_on;
+  char version[16], cipher[48];
+};
+
 struct session {
   const struct session_world *world;
+  const struct service *service;
   struct ip ip;
   char client[IP_PORT_TEXT]; /* "192.0.2.1:4711" */
   char address[IP_TEXT];     /* the same without the port */
   enum session_doing doing;
   enum session_order order;
   int is_esmtp;
+  struct session_tls tls;
+  stralloc login;         /* who AUTH proved the client to be, NUL-terminated; empty: nobody. 255 bytes */
   uint32_t verbs_off;     /* verbs not offered to this client */
   struct hello hello;
   stralloc said;          /* what the client called itself, when hello.name differs; 255 bytes */
@@ -93,8 +103,8 @@ struct session {
 #define SESSION_FRAME 32000 /* bytes of the message in one WIRE_DATA */
 
 /* a new session of a client; puts the banner in out */
-void session_start(struct session *s, const struct session_world *w, const struct ip *ip,
-                   uint16_t port);
+void session_start(struct session *s, const struct session_world *w, const struct service *service,
+                   const struct ip *ip, uint16_t port);
 /* frees what it holds and gives up an open message */
 void session_close(struct session *s);
 
@@ -123,6 +133,8 @@ int session_farewell(stralloc *out, enum reply r);
 void session_reply(struct session *s, enum reply r, const char *command, size_t len);
 /* the message was read to its end and is not taken: says why, and drops the transaction */
 void session_refuse_message(struct session *s);
+/* the word after "with" in Received: ESMTPS and so on (RFC 3848, RFC 6531) */
+const char *session_protocol(const struct session *s);
 /* drops the transaction */
 void session_reset(struct session *s);
 /* puts the number v in s->number and makes it the argument */

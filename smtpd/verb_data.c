@@ -33,7 +33,7 @@ static int make_received(struct session *s)
     .said = s->said.len > 1 ? s->said.s : "",
     .ip = &s->ip,
     .hostname = settings.hostname,
-    .protocol = s->is_esmtp ? "ESMTP" : "SMTP",
+    .protocol = session_protocol(s),
     .id = s->id,
     .rcpt = s->mail.nrcpt == 1 ? s->mail.rcpts.s : NULL,
     .time = (uint64_t)time(NULL),

@@ -225,7 +225,7 @@ static void begin(struct session *s, const char *client)
 
   clear_fake();
   assert_int_equal(ip_parse(client, strlen(client), &ip), 0);
-  session_start(s, &fake_world, &ip, 4711);
+  session_start(s, &fake_world, service_row(SERVICE_MX), &ip, 4711);
   assert_true(replies_match(&s->out, "220 mx.example.org ESMTP"));
 }
 
