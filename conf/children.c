@@ -25,7 +25,7 @@
 /* ---- the tables */
 
 enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_LISTEN = 16,
-            GIVE_CONTROL = 32 };
+            GIVE_CONTROL = 32, GIVE_LOGINS = 64 };
 
 struct child_row {
   const char *name, *user; /* no user: stays root in a privileged instance */
@@ -36,7 +36,7 @@ enum { SMTPD, AUTH, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, CHILDREN };
 
 static const struct child_row rows[CHILDREN] = {
   [SMTPD] = {"smtpd", "hlsmtpd", GIVE_LISTEN},
-  [AUTH] = {"auth", "hlauth", 0},
+  [AUTH] = {"auth", "hlauth", GIVE_LOGINS},
   [INTAKE] = {"intake", "hlqueue", GIVE_QUEUE},
   [QUEUE] = {"queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL},
   [DELIVER] = {"deliver", "hldeliver", GIVE_STATE | GIVE_LIBEXEC},
@@ -176,6 +176,13 @@ static void hand_listener(struct child *c, const char *addr, const char *service
   hand(c, &o, fd);
 }
 
+static void hand_tables(struct child *c)
+{
+  hand_plain(c, WIRE_TABLE, supplies->tables);
+  if ((c->row->gifts & GIVE_LOGINS) && supplies->logins >= 0)
+    hand_plain(c, WIRE_LOGINS, supplies->logins);
+}
+
 /* everything that stands before the channels */
 static void hand_basics(struct child *c)
 {
@@ -189,7 +196,7 @@ static void hand_basics(struct child *c)
   hand_dir(c, GIVE_STATE, "state", supplies->state);
   hand_dir(c, GIVE_MAIL, "mail", supplies->mail);
   hand_dir(c, GIVE_LIBEXEC, "libexec", supplies->libexec);
-  hand_plain(c, WIRE_TABLE, supplies->tables);
+  hand_tables(c);
   if (c->row->gifts & GIVE_LISTEN)
     for (const struct listener *l = listeners; l; l = l->next)
       hand_listener(c, l->addr, l->service, l->fd);
@@ -361,7 +368,7 @@ int children_start(const struct supplies *s, void (*on_change)(void))
 void children_new_tables(void)
 {
   for (int i = 0; i < CHILDREN; i++)
-    hand_plain(&children[i], WIRE_TABLE, supplies->tables);
+    hand_tables(&children[i]);
 }
 
 void children_new_listener(const struct listener *l)

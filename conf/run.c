@@ -32,7 +32,7 @@
 #define LISTEN_RETRIES 10 /* seconds after a reload in which a port may become free */
 
 static const struct instance *instance;
-static struct supplies supplies = {-1, -1, -1, -1, -1, -1, 0};
+static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, 0};
 static int rundir = -1;
 static time_t since;
 static int is_changed;
@@ -116,6 +116,7 @@ static int open_all(void)
   supplies.tables = open_tables(&t, &why);
   if (supplies.tables < 0)
     return refuse(EXIT_CONFIG, "the compiled tables", why);
+  supplies.logins = instance_open_logins(instance);
   r = bind_ports(t);
   table_close(t);
   if (r == EXIT_OK)
@@ -189,6 +190,9 @@ static void reload(void)
   close(supplies.tables);
   supplies.tables = fd;
   table_close(t);
+  if (supplies.logins >= 0)
+    close(supplies.logins);
+  supplies.logins = instance_open_logins(instance);
   children_new_tables();
   listen_tries = 0;
   sync_listeners(&listen_timer);

@@ -23,6 +23,11 @@ static struct neighbours *of_knows(struct knows *k)
   return (struct neighbours *)((char *)k - offsetof(struct neighbours, knows));
 }
 
+static struct neighbours *of_login(struct login *l)
+{
+  return (struct neighbours *)((char *)l - offsetof(struct neighbours, login));
+}
+
 /* ---- what a session asks */
 
 static int ask(struct session *s, const char *address)
@@ -69,8 +74,29 @@ static void give_up(struct session *s)
   handoff_abort(&of_session(s)->handoff);
 }
 
-static const struct session_world world = {program_table, ask, open_message, send_data, commit,
-                                           give_up};
+static int start_login(struct session *s, enum mechanism m, const char *initial, size_t len)
+{
+  struct login_begin b = {.mechanism = m, .client = s->client, .exporter = "", .unique = "",
+                          .initial = initial, .initiallen = len};
+
+  return login_start(&of_session(s)->login, &b);
+}
+
+static int respond(struct session *s, const char *bytes, size_t len)
+{
+  return login_step(&of_session(s)->login, bytes, len);
+}
+
+static void forgo(struct session *s)
+{
+  login_drop(&of_session(s)->login);
+}
+
+static const struct session_world world = {
+  .table = program_table, .ask = ask, .open = open_message, .data = send_data, .commit = commit,
+  .abort = give_up, .mechanisms = login_mechanisms, .login = start_login, .respond = respond,
+  .forgo = forgo,
+};
 
 /* ---- answers */
 
@@ -124,6 +150,24 @@ static void on_room(struct handoff *h)
 
 static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, on_lost, on_room};
 
+static void on_challenge(struct login *l, const char *bytes, size_t len)
+{
+  struct neighbours *n = of_login(l);
+
+  session_challenged(&n->session, bytes, len);
+  n->answered(n);
+}
+
+static void on_outcome(struct login *l, enum outcome o, const char *name)
+{
+  struct neighbours *n = of_login(l);
+
+  session_proved(&n->session, o, name);
+  n->answered(n);
+}
+
+static const struct login_ops login_ops = {on_challenge, on_outcome};
+
 /* ---- beginning and end */
 
 void neighbours_start(struct neighbours *n, const struct service *service, const struct ip *ip,
@@ -131,6 +175,7 @@ void neighbours_start(struct neighbours *n, const struct service *service, const
 {
   n->handoff.ops = &handoff_ops;
   n->knows.answer = on_answer;
+  n->login.ops = &login_ops;
   n->answered = answered;
   session_start(&n->session, &world, service, ip, port);
 }

@@ -10,6 +10,7 @@
 #include "common/ip.h"
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
+#include "smtpd/login.h"
 #include "smtpd/session.h"
 
 /* zeroes are its beginning */
@@ -17,6 +18,7 @@ struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
+  struct login login;
   void (*answered)(struct neighbours *n);
 };
 

@@ -31,7 +31,7 @@ static const struct verb {
   {"HELP", ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
   {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"STARTTLS", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"AUTH", HAVE_HELLO, REPLY_AUTH_IN_MAIL, 1, VERB_AUTH, verb_auth},
   {"BDAT", ANY, REPLY_NONE, 1, 0, verb_other},
   {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},

@@ -1,0 +1,56 @@
+/* backend.c - what can tell whether a login is who it says
+ *
+ * Runs in heloise-auth: user hlauth. */
+#include "smtpd/backend.h"
+
+#include <string.h>
+
+#include "common/settings.h"
+
+static const struct backend *const table[BACKEND_COUNT] = {
+  [BACKEND_USERS] = &backend_users,
+};
+
+/* the setting, read anew each time: it is a handful of words */
+static size_t read_list(enum backend_name list[BACKEND_COUNT])
+{
+  size_t n;
+
+  return settings.auth_backends &&
+             backends_read(settings.auth_backends, strlen(settings.auth_backends), list, &n) == 0
+           ? n
+           : 0;
+}
+
+const struct backend *backend_at(size_t n)
+{
+  enum backend_name list[BACKEND_COUNT];
+
+  return n < read_list(list) ? table[list[n]] : NULL;
+}
+
+int backend_is_used(enum backend_name b)
+{
+  const struct backend *at;
+
+  for (size_t n = 0; (at = backend_at(n)); n++)
+    if (at == table[b])
+      return 1;
+  return 0;
+}
+
+unsigned int backend_mechanisms(void)
+{
+  const struct backend *b;
+  unsigned int any = 0, all = ~0U, wanted;
+
+  for (size_t n = 0; (b = backend_at(n)); n++) {
+    unsigned int can = b->mechanisms();
+    any |= can;
+    if (can)
+      all &= can;
+  }
+  if (mechanisms_read(settings.auth_mechanisms, strlen(settings.auth_mechanisms), &wanted) == 0 && wanted)
+    return any & wanted;
+  return any & all;
+}
