@@ -6,11 +6,16 @@
 #include "common/program.h"
 #include "smtpd/authlink.h"
 #include "smtpd/backend_users.h"
+#include "smtpd/dovecot.h"
 #include "smtpd/scram.h"
+
+static int is_serving;
 
 static int take_table(const struct table *t)
 {
   (void)t;
+  if (is_serving)
+    dovecot_settle();
   authlink_offer(); /* other settings, perhaps */
   return 0;
 }
@@ -31,9 +36,11 @@ static int take_channel(const char *peer, int fd)
 
 static int start(void)
 {
-  if (scram_library() != 0)
+  if (scram_library() != 0 || confine_program("auth", NULL, 0) != 0)
     return -1;
-  return confine_program("auth", NULL, 0);
+  is_serving = 1;
+  dovecot_settle();
+  return 0;
 }
 
 int main(int argc, char **argv)

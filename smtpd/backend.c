@@ -9,6 +9,7 @@
 
 static const struct backend *const table[BACKEND_COUNT] = {
   [BACKEND_USERS] = &backend_users,
+  [BACKEND_DOVECOT] = &backend_dovecot,
 };
 
 /* the setting, read anew each time: it is a handful of words */
@@ -26,7 +27,9 @@ const struct backend *backend_at(size_t n)
 {
   enum backend_name list[BACKEND_COUNT];
 
-  return n < read_list(list) ? table[list[n]] : NULL;
+  size_t many = read_list(list);
+
+  return n < many ? table[list[n]] : NULL;
 }
 
 int backend_is_used(enum backend_name b)

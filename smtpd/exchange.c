@@ -13,6 +13,7 @@
 #include "smtpd/authlimit.h"
 #include "smtpd/backend.h"
 #include "smtpd/backend_users.h"
+#include "smtpd/dovecot.h"
 #include "smtpd/scram.h"
 
 #define DELAY_MS 1000
@@ -25,9 +26,10 @@
  * 2 WANTS_PASSWORD  and the password
  * 3 WANTS_SCRAM     a message of SCRAM
  * 4 WANTS_NOTHING   the empty answer to the server's proof (RFC 4954 4)
- * 5 PROVING         back ends are asked
- * 6 DELAYED         the outcome is known, and waits for its time */
-enum wants { WANTS_PLAIN, WANTS_LOGIN, WANTS_PASSWORD, WANTS_SCRAM, WANTS_NOTHING, PROVING, DELAYED };
+ * 5 WANTS_RELAYED   what Dovecot asked for
+ * 6 PROVING         back ends are asked
+ * 7 DELAYED         the outcome is known, and waits for its time */
+enum wants { WANTS_PLAIN, WANTS_LOGIN, WANTS_PASSWORD, WANTS_SCRAM, WANTS_NOTHING, WANTS_RELAYED, PROVING, DELAYED };
 
 struct exchange {
   struct loop_timer timer; /* first: of DELAYED; else, for how long it is kept */
@@ -41,6 +43,7 @@ struct exchange {
   stralloc exporter, unique;  /* in base64, for scram */
   const char *blocked;        /* why its login is not looked at */
   struct proof *proof;        /* of PROVING */
+  struct dovecot_request relay; /* of WANTS_RELAYED, and PROVING */
   uint64_t asked;             /* loop_now() of the client's last word */
   enum outcome outcome;       /* of DELAYED */
 };
@@ -75,6 +78,7 @@ static void drop(struct exchange *e)
   loop_timer_stop(&e->timer);
   if (e->proof)
     proof_forsake(e->proof);
+  dovecot_cancel(&e->relay);
   scram_end(&e->scram);
   secret_free(&e->exporter);
   secret_free(&e->unique);
@@ -220,7 +224,46 @@ static int find_keys(void *arg, const char *login, struct password_scram *keys)
   if (sasl_login(login, strlen(login), &e->login) != 0)
     return -1;
   e->blocked = authlimit_blocks(&e->who.ip, e->login.s, settings.auth_failure_limit, loop_now());
-  return e->blocked ? -1 : backend_users_keys(e->login.s, keys);
+  if (e->blocked || (!backend_users_has(e->login.s) && backend_is_used(BACKEND_DOVECOT)))
+    return -1; /* not ours to do: Dovecot's, perhaps */
+  return backend_users_keys(e->login.s, keys);
+}
+
+/* ---- SCRAM of a login that only Dovecot may know: what it and the client say goes through */
+
+static void on_relayed_challenge(struct dovecot_request *r, const char *bytes, size_t len)
+{
+  challenge(r->owner, WANTS_RELAYED, bytes, len);
+}
+
+static void on_relayed_end(struct dovecot_request *r, enum proof_result result, const char *login)
+{
+  struct exchange *e = r->owner;
+
+  if (result == PROOF_YES && stralloc_copys(&e->login, login) && stralloc_0(&e->login))
+    conclude(e, OUTCOME_OK, "");
+  else if (result == PROOF_YES || result == PROOF_UNSURE)
+    conclude(e, OUTCOME_TEMP, "a back end does not answer");
+  else
+    conclude(e, OUTCOME_WRONG, "unknown login or wrong password");
+}
+
+static void begin_relay(struct exchange *e, const char *bytes, size_t len)
+{
+  static const struct dovecot_ops ops = {on_relayed_challenge, on_relayed_end};
+
+  e->relay.ops = &ops;
+  e->relay.owner = e;
+  e->wants = PROVING;
+  if (dovecot_start(&e->relay, e->who.mechanism, &e->who, bytes, len) != 0)
+    conclude(e, OUTCOME_TEMP, "a back end does not answer");
+}
+
+static void go_on_relaying(struct exchange *e, const char *bytes, size_t len)
+{
+  e->wants = PROVING;
+  if (dovecot_continue(&e->relay, bytes, len) != 0)
+    conclude(e, OUTCOME_TEMP, "a back end does not answer");
 }
 
 static void proved(struct exchange *e, const stralloc *proof)
@@ -247,6 +290,8 @@ static void take_scram(struct exchange *e, const char *bytes, size_t len)
     proved(e, &out);
   else if (e->blocked)
     conclude(e, OUTCOME_LIMITED, e->blocked);
+  else if (r == SCRAM_DECLINED && e->login.len > 0)
+    begin_relay(e, bytes, len);
   else if (r == SCRAM_WRONG)
     conclude(e, OUTCOME_WRONG, e->login.len ? "unknown login or wrong password"
                                             : "not bound to this TLS session as it should be");
@@ -292,6 +337,9 @@ static void take(struct exchange *e, const char *bytes, size_t len)
     break;
   case WANTS_NOTHING:
     conclude(e, len == 0 ? OUTCOME_OK : OUTCOME_MALFORMED, "not what the mechanism says");
+    break;
+  case WANTS_RELAYED:
+    go_on_relaying(e, bytes, len);
     break;
   default: /* nothing was asked: PROVING, DELAYED */
     break;
