@@ -4,6 +4,7 @@
  * trusted less: what does not parse ends its channel, and it is restarted. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/chan.h"
 #include "common/confine.h"
@@ -12,10 +13,18 @@
 
 #define ADDRESS_BOUND 1000 /* bytes of an address in a question */
 
-static struct chan smtpd = {.fd = -1};
+#define PEERS_MAX 32       /* processes of heloise-smtpd */
+
+/* a process of heloise-smtpd: "smtpd", "smtpd.2", ... */
+struct peer {
+  struct chan chan; /* first */
+  char name[24];
+};
+
+static struct peer peers[PEERS_MAX];
 static int user_flags;
 
-static int answer(uint64_t number, enum verdict v, const char *reason)
+static int answer(struct chan *c, uint64_t number, enum verdict v, const char *reason)
 {
   struct wire_out o;
 
@@ -23,7 +32,7 @@ static int answer(uint64_t number, enum verdict v, const char *reason)
   wire_num(&o, number);
   wire_str(&o, verdict_word(v));
   wire_str(&o, reason);
-  return chan_send(&smtpd, &o, -1);
+  return chan_send(c, &o, -1);
 }
 
 static int on_known(struct chan *c, struct wire_msg *m, const char **why)
@@ -45,25 +54,30 @@ static int on_known(struct chan *c, struct wire_msg *m, const char **why)
   else if (v == V_OK)
     reason = "";
   /* unsent: the channel is full or gone, and smtpd's own clock ends its wait */
-  answer(number, v, reason);
-  (void)c;
+  answer(c, number, v, reason);
   return 0;
 }
 
 static void on_closed(struct chan *c, const char *why)
 {
-  (void)c;
   if (why)
-    program_fault("smtpd", why);
+    program_fault(((struct peer *)c)->name, why);
 }
 
 static const struct chan_ops ops = {on_known, on_closed, NULL};
 
 static int take_channel(const char *peer, int fd)
 {
-  (void)peer;
-  chan_close(&smtpd);
-  return chan_open(&smtpd, fd, LINK_USERS, WIRE_HIGH, &ops);
+  struct peer *p = peers;
+
+  while (p < peers + PEERS_MAX && p->name[0] && strcmp(p->name, peer) != 0)
+    p++;
+  if (p == peers + PEERS_MAX || strlen(peer) >= sizeof p->name)
+    return close(fd);
+  if (p->name[0])
+    chan_close(&p->chan);
+  strcpy(p->name, peer);
+  return chan_open(&p->chan, fd, LINK_USERS, WIRE_HIGH, &ops);
 }
 
 static int start(void)
