@@ -43,10 +43,10 @@ COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_co
 
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush user_command) smtpd/password.c
 
-bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection neighbours session verbtable command \
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours session verbtable command \
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots verb_auth login userslink sender)
 libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)

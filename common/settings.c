@@ -153,6 +153,19 @@ static int check_authinclear(const struct setting *s, const char *v, size_t len,
                                                                                            : -1;
 }
 
+/* octal, as chmod(1) takes it */
+static int check_mode(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  *n = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (v[i] < '0' || v[i] > '7')
+      return -1;
+    *n = *n * 8 + (uint64_t)(v[i] - '0');
+  }
+  return len >= 3 && len <= 4 && *n <= 0777 ? 0 : -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -173,6 +186,7 @@ static const struct type {
   {"MECHANISMS", "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, those that are to be offered", check_mechanisms, 0},
   {"AUTHINCLEAR", "no or loopback", check_authinclear, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
+  {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };
 
 static const struct setting rows[] = {

@@ -27,6 +27,7 @@ struct settings {
 #define SETTING_BACKENDS const char *
 #define SETTING_MECHANISMS const char *
 #define SETTING_AUTHINCLEAR const char *
+#define SETTING_MODE uint64_t
 #define SETTING(field, name, type, value, min, max, help) SETTING_##type field;
 #include "common/settings.def"
 #undef SETTING

@@ -57,7 +57,7 @@ void status_write(int rundir, time_t since, int tables)
   tables_stamp(stamp, tables);
   dprintf(fd, "pid %d\nsince %lld\ntables %s\n", (int)getpid(), (long long)since, stamp);
   for (const struct listener *l = listeners; l; l = l->next)
-    dprintf(fd, "listen %s %s\n", l->addr, l->service);
+    dprintf(fd, "listen %s %s\n", l->addr, l->service->word);
   children_each(write_child, &fd);
   close(fd);
   renameat(rundir, ".status.new", rundir, "status");
@@ -65,7 +65,7 @@ void status_write(int rundir, time_t since, int tables)
 
 /* ---- reading */
 
-#define PROGRAMS_MAX 16
+#define PROGRAMS_MAX 32
 #define LISTEN_SHOWN 64
 
 struct shown {
@@ -153,10 +153,10 @@ static void show_text(const struct report *r)
   puts("");
   for (size_t i = 0; i < r->listeners; i++)
     printf("listens on %s\n", r->listen[i]);
-  printf("%-10s %8s  %-8s %8s  %s\n", "program", "process", "state", "restarts", "since");
+  printf("%-16s %8s  %-8s %8s  %s\n", "program", "process", "state", "restarts", "since");
   for (size_t i = 0; i < r->programs; i++) {
     const struct shown *p = &r->program[i];
-    printf("%-10s %8d  %-8s %8u  ", p->name, p->pid, p->state, p->restarts);
+    printf("%-16s %8d  %-8s %8u  ", p->name, p->pid, p->state, p->restarts);
     put_time(p->since);
     puts("");
   }

@@ -12,6 +12,7 @@
 #include "common/retry.h"
 #include "common/route.h"
 #include "common/sasl.h"
+#include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
 #include "smtpd/password.h"
@@ -96,7 +97,9 @@ static int key_listen(const char *s, size_t len, struct tablekey *k, const char 
   struct ip ip;
   uint16_t port;
 
-  *why = "expected ADDR:PORT, such as 192.0.2.1:25 or [2001:db8::1]:25";
+  *why = "expected ADDR:PORT, such as 192.0.2.1:25 or [2001:db8::1]:25, or unix:NAME";
+  if (service_socket(s, len))
+    return put(k, s, len);
   if (ip_port_parse(s, len, &ip, &port) != 0 || port == 0)
     return -1;
   return put(k, text, ip_port_format(text, &ip, port));
@@ -224,12 +227,15 @@ static int value_setting(const struct tablekey *k, const char *s, size_t len, st
 
 static int value_listen(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
-  (void)k;
-  if (is_word(s, len, "mx"))
-    return 0;
-  if (is_word(s, len, "submission") || is_word(s, len, "submissions"))
-    return refuse(why, "expected mx; submission and submissions are not understood yet");
-  return refuse(why, "expected a service: mx");
+  const struct service *service = service_find(s, len);
+  int is_local = service_socket(k->text.s, k->text.len) != NULL;
+
+  if (!service)
+    return refuse(why, "expected a service: mx, submission, submissions or lmtp");
+  if (service->is_lmtp != is_local)
+    return refuse(why, is_local ? "expected lmtp: the other services are for ADDR:PORT"
+                                : "expected mx, submission or submissions: lmtp is for unix:NAME");
+  return 0;
 }
 
 static int value_domains(const struct tablekey *k, const char *s, size_t len, stralloc *why)

@@ -30,8 +30,7 @@ static int take_logins(int fd)
 
 static int take_channel(const char *peer, int fd)
 {
-  (void)peer;
-  return authlink_add(fd);
+  return authlink_channel(peer, fd);
 }
 
 static int start(void)

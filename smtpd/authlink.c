@@ -4,7 +4,6 @@
  * it is restarted. What clients said comes through here, so the buffers are wiped. */
 #include "smtpd/authlink.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,15 +15,14 @@
 #include "smtpd/exchange.h"
 
 #define ADDRESS_BOUND 1000 /* bytes of an address in a question */
-#define CHANNELS_MAX 256   /* one for each heloise-smtpd, and those that are just going */
+#define LINKS_MAX 32       /* processes of heloise-smtpd */
 
 struct link {
   struct chan chan; /* first */
-  struct link *next;
+  char name[24];
 };
 
-static struct link *links;
-static unsigned int count;
+static struct link links[LINKS_MAX];
 
 /* ---- does a local user exist? */
 
@@ -117,16 +115,9 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
 
 static void on_closed(struct chan *c, const char *why)
 {
-  struct link **at = &links;
-
   exchange_lose(c);
-  while (&(*at)->chan != c)
-    at = &(*at)->next;
-  *at = (*at)->next;
-  count--;
-  free(c);
   if (why)
-    program_fault("smtpd", why);
+    program_fault(((struct link *)c)->name, why);
 }
 
 static const struct chan_ops ops = {on_message, on_closed, NULL};
@@ -154,25 +145,25 @@ void authlink_offer(void)
   if (set == last)
     return;
   last = set;
-  for (struct link *l = links; l; l = l->next)
+  for (struct link *l = links; l < links + LINKS_MAX && l->name[0]; l++)
     offer(&l->chan, set);
 }
 
-int authlink_add(int fd)
+int authlink_channel(const char *peer, int fd)
 {
-  struct link *l = count < CHANNELS_MAX ? calloc(1, sizeof *l) : NULL;
+  struct link *l = links;
 
-  if (!l) {
-    close(fd);
-    return -1;
+  while (l < links + LINKS_MAX && l->name[0] && strcmp(l->name, peer) != 0)
+    l++;
+  if (l == links + LINKS_MAX || strlen(peer) >= sizeof l->name)
+    return close(fd);
+  if (l->name[0]) {
+    exchange_lose(&l->chan);
+    chan_close(&l->chan);
   }
-  if (chan_open(&l->chan, fd, LINK_USERS, WIRE_HIGH, &ops) != 0) {
-    free(l);
+  strcpy(l->name, peer);
+  if (chan_open(&l->chan, fd, LINK_USERS, WIRE_HIGH, &ops) != 0)
     return -1;
-  }
-  l->next = links;
-  links = l;
-  count++;
   offer(&l->chan, backend_mechanisms());
   return 0;
 }

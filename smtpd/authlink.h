@@ -2,8 +2,9 @@
 #ifndef SMTPD_AUTHLINK_H
 #define SMTPD_AUTHLINK_H
 
-/* one more channel: 0, or -1 with errno */
-int authlink_add(int fd);
+/* the channel to a process of heloise-smtpd ("smtpd", "smtpd.2", ...): the first or one that
+ * replaces it. 0, or -1 with errno */
+int authlink_channel(const char *peer, int fd);
 /* tells all smtpds what may be offered, if that is news to them */
 void authlink_offer(void);
 

@@ -15,6 +15,7 @@
 #include "common/loop.h"
 #include "common/secret.h"
 #include "common/settings.h"
+#include "smtpd/census.h"
 #include "smtpd/neighbours.h"
 
 #define READ_MAX 65536
@@ -82,7 +83,7 @@ static void destroy(struct connection *c, const char *reason)
   if (c->after)
     c->after->before = c->before;
   free(c);
-  count--;
+  census_tell(--count);
   if (is_stopping && count == 0)
     on_gone();
 }
@@ -369,16 +370,11 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
   if (all)
     all->before = c;
   all = c;
-  count++;
+  census_tell(++count);
   neighbours_start(&c->near, service, ip, port, answered);
   log_connected(c->near.session.client, service->word);
   settle(c);
   return 0;
-}
-
-size_t connection_count(void)
-{
-  return count;
 }
 
 void connection_stop_all(void (*gone)(void))

@@ -9,12 +9,18 @@
 #include "common/loop.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "smtpd/census.h"
 #include "smtpd/connection.h"
 #include "smtpd/handoff.h"
 #include "smtpd/listener.h"
 #include "smtpd/userslink.h"
 
 #define FINISH_MS 2000 /* for messages under way when we are asked to stop */
+
+static int take_dir(const char *name, int fd)
+{
+  return strncmp(name, "census", 6) == 0 ? census_join(name, fd) : close(fd);
+}
 
 static int take_listener(const char *addr, const char *service, int fd)
 {
@@ -63,7 +69,7 @@ static void stop(void)
 int main(int argc, char **argv)
 {
   static const struct program smtpd = {
-    .name = "smtpd", .listen = take_listener, .channel = take_channel, .table = take_table,
+    .name = "smtpd", .dir = take_dir, .listen = take_listener, .channel = take_channel, .table = take_table,
     .start = start, .stop = stop,
   };
 
