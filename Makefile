@@ -49,7 +49,9 @@ bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity
 libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours session verbtable command \
                                verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
                                access_check handoff knows slots verb_auth login userslink sender)
-libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)
+libexec_heloise-pam_SRC     := smtpd/pam.c smtpd/pam_children.c
+libexec_heloise-pam_LIBS    := -lpam
+libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_pam backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
 libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed schedule recovery concurrency rate flush endings \
                                spawners reports control orders showers) \
@@ -230,19 +232,19 @@ $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7: $(BUILD)/obj/conf/ma
 $(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound -lpam $(LIBS)
 
 # a fuzz harness replays its corpus here; `make fuzz` builds it with libFuzzer instead
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound -lpam $(LIBS)
 
 # tools of bench-queue: fill makes waiting messages by the store's own code, but unflushed
 WRAP_fill := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=sync_file_range
 $(BENCHERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/tests/tested.a
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound -lpam $(LIBS)
 
 SECONDS ?= 60
 fuzz: setup
@@ -253,7 +255,7 @@ libfuzzers: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound -lpam $(LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

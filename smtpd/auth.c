@@ -2,9 +2,12 @@
  *
  * Runs as hlauth; reads the user database, the compiled tables, and the table users, which
  * nobody else is handed. */
+#include <string.h>
+
 #include "common/confine.h"
 #include "common/program.h"
 #include "smtpd/authlink.h"
+#include "smtpd/backend_pam.h"
 #include "smtpd/backend_users.h"
 #include "smtpd/dovecot.h"
 #include "smtpd/scram.h"
@@ -30,7 +33,7 @@ static int take_logins(int fd)
 
 static int take_channel(const char *peer, int fd)
 {
-  return authlink_channel(peer, fd);
+  return strcmp(peer, "pam") == 0 ? backend_pam_channel(fd) : authlink_channel(peer, fd);
 }
 
 static int start(void)

@@ -9,6 +9,7 @@
 
 static const struct backend *const table[BACKEND_COUNT] = {
   [BACKEND_USERS] = &backend_users,
+  [BACKEND_PAM] = &backend_pam,
   [BACKEND_DOVECOT] = &backend_dovecot,
 };
 
