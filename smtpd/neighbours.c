@@ -69,8 +69,22 @@ static void give_up(struct session *s)
   handoff_abort(&of_session(s)->handoff);
 }
 
-static const struct session_world world = {program_table, ask, open_message, send_data, commit,
-                                           give_up};
+/* connection.c does the rest when the reply is written */
+static int start_tls(struct session *s)
+{
+  (void)s;
+  return tls_server_is_ready() ? 0 : -1;
+}
+
+static int binding(struct session *s, const char *type, unsigned char *out)
+{
+  return tls_server_binding(of_session(s)->tls, type, out);
+}
+
+static const struct session_world world = {
+  .table = program_table, .ask = ask, .open = open_message, .data = send_data, .commit = commit,
+  .abort = give_up, .can_tls = tls_server_is_ready, .start_tls = start_tls, .binding = binding,
+};
 
 /* ---- answers */
 

@@ -11,12 +11,14 @@
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
 #include "smtpd/session.h"
+#include "smtpd/tls_server.h"
 
 /* zeroes are its beginning */
 struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
+  struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };
 

@@ -37,8 +37,9 @@ enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT 
  * 4 OPENING      waits for session_opened()
  * 5 FULL         waits for session_room(): the intake is slow
  * 6 COMMITTING   waits for session_done()
- * 7 ENDED        takes nothing; what is in `out` is the last */
-enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, ENDED };
+ * 7 SECURING     waits for session_secured(): when `out` is written, TLS begins
+ * 8 ENDED        takes nothing; what is in `out` is the last */
+enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, SECURING, ENDED };
 
 /* the transaction; texts are NUL-terminated, their bounds are those of address.h and RFC 3461 */
 struct mail {
@@ -60,6 +61,10 @@ struct session_world {
   int (*data)(struct session *s, const char *bytes, size_t len); /* EAGAIN: session_room() */
   int (*commit)(struct session *s); /* session_done(), _refused() or _lost(); EAGAIN as data */
   void (*abort)(struct session *s);
+  int (*can_tls)(void);                               /* whether there is a certificate */
+  int (*start_tls)(struct session *s);                /* after what is in `out`; session_secured() */
+  /* channel binding, tls_server.h: its length in out (64 bytes), or -1 */
+  int (*binding)(struct session *s, const char *type, unsigned char *out);
 };
 
 /* the TLS session under this one; texts are OpenSSL's words, printable */
@@ -121,6 +126,8 @@ void session_refused(struct session *s, const char *reply);
 void session_lost(struct session *s);
 void session_room(struct session *s);
 void session_done(struct session *s, const char *id);
+/* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+void session_secured(struct session *s, const char *tls);
 
 /* the client was silent for too long; or we stop: say so and end */
 void session_end(struct session *s, enum reply r, const char *reason);

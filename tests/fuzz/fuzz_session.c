@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
   client = clients[data[0] % 3];
   ip_parse(client, strlen(client), &ip);
+  fake.has_tls = 1;
   session_start(&s, &fake_world, service_row(SERVICE_MX), &ip, 25);
   fake_feed(&s, (const char *)data + 1, len - 1, pieces[data[0] / 3 % 4]);
   check_output(&s.out);
