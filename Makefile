@@ -41,13 +41,13 @@ PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope prob
 COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
-CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush user_command) smtpd/password.c
+CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush certificates selfsigned tickets user_command) smtpd/password.c
 
 bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream census tls_server tls_names tls_tickets neighbours session verbtable command \
+                               verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_other enddata received \
                                access_check handoff knows slots verb_auth login userslink sender)
 libexec_heloise-pam_SRC     := smtpd/pam.c smtpd/pam_children.c
 libexec_heloise-pam_LIBS    := -lpam

@@ -21,6 +21,7 @@
 #include "common/settings.h"
 #include "common/table.h"
 #include "common/verdict.h"
+#include "conf/certificates.h"
 #include "conf/children.h"
 #include "conf/flush.h"
 #include "conf/init.h"
@@ -34,7 +35,7 @@
 
 static const struct instance *instance;
 static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, 0};
-static int rundir = -1;
+static int rundir = -1, controldir = -1;
 static time_t since;
 static int is_changed;
 static struct loop_timer listen_timer;
@@ -119,6 +120,10 @@ static int open_all(void)
     return refuse(EXIT_CONFIG, "the compiled tables", why);
   supplies.logins = instance_open_logins(instance);
   r = bind_ports(t);
+  if (r == EXIT_OK)
+    r = open_dir(instance->control, &controldir);
+  if (r == EXIT_OK)
+    certificates_load(t, controldir);
   table_close(t);
   if (r == EXIT_OK)
     r = open_dir(instance->queue, &supplies.queue);
@@ -193,11 +198,13 @@ static void reload(void)
   }
   close(supplies.tables);
   supplies.tables = fd;
+  certificates_load(t, controldir);
   table_close(t);
   if (supplies.logins >= 0)
     close(supplies.logins);
   supplies.logins = instance_open_logins(instance);
   children_new_tables();
+  children_new_certificates();
   listen_tries = 0;
   sync_listeners(&listen_timer);
   log_reloaded("run", "tables");

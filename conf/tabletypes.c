@@ -1,6 +1,6 @@
-/* tabletypes.c - what may stand in each control table. Pure.
+/* tabletypes.c - what may stand in each control table
  *
- * Text comes from the administrator; what passes here is what programs rely on. */
+ * Pure, but for files that a value names. Text comes from the administrator; what passes here is what programs rely on. */
 #include "conf/tabletypes.h"
 
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "conf/certificates.h"
 #include "smtpd/password.h"
 
 #define DOMAIN_MAX 253
@@ -344,21 +345,46 @@ static int value_retry(const struct tablekey *k, const char *s, size_t len, stra
   return retry_parse(s, len, &retry, &text) == 0 ? 0 : refuse(why, text);
 }
 
+static int value_certificates(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  char file[2][PATH_MAX];
+
+  (void)k;
+  return certificates_files(s, len, file) == 0 ? 0 : refuse(why, "expected two files: CERTIFICATE KEY");
+}
+
+static int files_certificates(int control, const struct tablekey *k, const char *s, size_t len,
+                              stralloc *why)
+{
+  struct certificate c = {0};
+  char name[DOMAIN_MAX + 8];
+  int r = certificates_read(control, s, len, &c, why);
+
+  if (r == 0 && k->text.len < sizeof name) {
+    memcpy(name, k->text.s, k->text.len);
+    name[k->text.len] = 0;
+    r = certificates_warn(&c, name, why);
+  }
+  certificates_free(&c);
+  return r;
+}
+
 /* ---- the table of tables */
 
 static const struct tabletype types[] = {
-  {"settings", key_setting, value_setting, 0},
-  {"listen", key_listen, value_listen, 0},
-  {"domains", key_domain, value_domains, 0},
-  {"routes", key_destination, value_routes, 0},
-  {"aliases", key_local_part, value_aliases, 0},
-  {"mailboxes", key_local_part, value_mailboxes, 0},
-  {"access", key_access, value_access, 0},
-  {"peers", key_peer, value_peers, 0},
-  {"verbs", key_net, value_verbs, 0},
-  {"retry", key_destination, value_retry, 0},
-  {"senders", key_sender, value_senders, 0},
-  {"users", key_login, value_users, 1},
+  {"settings", key_setting, value_setting, NULL, 0},
+  {"listen", key_listen, value_listen, NULL, 0},
+  {"domains", key_domain, value_domains, NULL, 0},
+  {"routes", key_destination, value_routes, NULL, 0},
+  {"aliases", key_local_part, value_aliases, NULL, 0},
+  {"mailboxes", key_local_part, value_mailboxes, NULL, 0},
+  {"access", key_access, value_access, NULL, 0},
+  {"peers", key_peer, value_peers, NULL, 0},
+  {"verbs", key_net, value_verbs, NULL, 0},
+  {"retry", key_destination, value_retry, NULL, 0},
+  {"certificates", key_destination, value_certificates, files_certificates, 0},
+  {"senders", key_sender, value_senders, NULL, 0},
+  {"users", key_login, value_users, NULL, 1},
 };
 
 /* tables that other releases know: not to be passed over as if they did something */

@@ -6,6 +6,7 @@
 #include "smtpd/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "common/settings.h"
 #include "smtpd/census.h"
 #include "smtpd/neighbours.h"
+#include "smtpd/stream.h"
 
 #define READ_MAX 65536
 #define LINE_MAX_BYTES 16384 /* more than command-length-limit can be */
@@ -24,13 +26,19 @@
 #define OPENING_MS 60000     /* for the intake to answer */
 #define WAITING_MS 3600000   /* no clock: the intake alone ends it */
 
+/* 0 TALKING    the session has the word
+ * 1 SHAKING    a TLS handshake; the session waits in SECURING
+ * 2 LINGERING  all is said: waits for the client to close */
+enum phase { TALKING, SHAKING, LINGERING };
+
 struct connection {
   struct loop_handler handler; /* first */
   struct loop_timer timer;
   struct neighbours near; /* with the session */
+  enum phase phase;
+  int must_write;        /* TLS takes nothing more before the client has read */
   int fd;
   int wants;             /* events asked of the loop */
-  int is_lingering;      /* all is said: waits for the client to close */
   uint64_t last;         /* monotonic ms of the last thing that got the session on */
   stralloc pending;      /* bytes read and not taken; bound: READ_MAX + LINE_MAX_BYTES */
   size_t sent;           /* of session.out */
@@ -73,6 +81,7 @@ static void destroy(struct connection *c, const char *reason)
   log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
                    log_num(c->near.session.commands));
   neighbours_end(&c->near);
+  tls_end(c->near.tls, 1);
   loop_timer_stop(&c->timer);
   secret_free(&c->pending);
   loop_close(c->fd);
@@ -92,7 +101,9 @@ static void destroy(struct connection *c, const char *reason)
  * when the client has sent more than we read. */
 static void linger(struct connection *c)
 {
-  c->is_lingering = 1;
+  c->phase = LINGERING;
+  tls_end(c->near.tls, 1);
+  c->near.tls = NULL;
   if (shutdown(c->fd, SHUT_WR) != 0 || loop_timer_in(&c->timer, LINGER_MS) != 0) {
     destroy(c, "closed");
     return;
@@ -108,7 +119,7 @@ static int flush(struct connection *c)
   stralloc *out = &c->near.session.out;
 
   while (c->sent < out->len) {
-    ssize_t n = write(c->fd, out->s + c->sent, out->len - c->sent);
+    ssize_t n = stream_write(c->fd, c->near.tls, out->s + c->sent, out->len - c->sent);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0 && errno == EAGAIN) {
@@ -131,6 +142,8 @@ static int flush(struct connection *c)
 static uint64_t clock_of(const struct session *s)
 {
   switch (s->doing) {
+  case SECURING:
+    return settings.smtpd_timeout_tls;
   case DATA:
   case FULL:
     return settings.smtpd_timeout_data;
@@ -190,13 +203,72 @@ static int write_and_go_on(struct connection *c)
   return 0;
 }
 
+/* ---- TLS */
+
+static void settle(struct connection *c);
+
+static void secured(struct connection *c)
+{
+  struct session *s = &c->near.session;
+  char tls[TLS_TEXT], name[256];
+
+  tls_describe(c->near.tls, tls);
+  tls_server_name(c->near.tls, name);
+  log_secured(s->client, tls, name);
+  c->phase = TALKING;
+  c->last = loop_now();
+  session_secured(s, tls);
+  settle(c);
+}
+
+static void shake(struct connection *c)
+{
+  switch (tls_handshake(c->near.tls)) {
+  case TLS_DONE:
+    secured(c);
+    break;
+  case TLS_WAITS:
+    want(c, tls_wants(c->near.tls) == POLLOUT ? LOOP_WRITE : LOOP_READ);
+    break;
+  case TLS_FAILED: /* the alert that says why is on its way */
+    log_unsecured(c->near.session.client, tls_why(c->near.tls));
+    c->near.session.reason = "TLS handshake failed";
+    linger(c);
+    break;
+  default:
+    log_unsecured(c->near.session.client, "the client closed");
+    destroy(c, "client closed");
+  }
+}
+
+/* all replies are written. What the client sent behind STARTTLS is in clear, whoever said it, and
+ * must never be taken for a part of what is encrypted. */
+static void secure(struct connection *c)
+{
+  struct session *s = &c->near.session;
+
+  if (c->pending.len > 0)
+    log_discarded(s->client, log_num(c->pending.len));
+  stralloc_free(&c->pending);
+  c->pending = (stralloc){0};
+  c->near.tls = tls_server_start(c->fd, s->service);
+  c->last = loop_now();
+  if (!c->near.tls || set_clock(c) != 0) {
+    log_unsecured(s->client, c->near.tls ? "out of memory" : "no certificate, or out of memory");
+    destroy(c, "no TLS");
+    return;
+  }
+  c->phase = SHAKING;
+  shake(c);
+}
+
 /* after anything happened: writes what is to be written, and says what to wait for */
 static void settle(struct connection *c)
 {
   struct session *s = &c->near.session;
   int events;
 
-  if (c->is_lingering)
+  if (c->phase != TALKING)
     return;
   if (is_stopping && s->doing == COMMAND)
     session_end(s, REPLY_SHUTDOWN, "shutdown");
@@ -211,6 +283,10 @@ static void settle(struct connection *c)
       linger(c);
     return;
   }
+  if (s->doing == SECURING && s->out.len == 0) {
+    secure(c);
+    return;
+  }
   if (set_clock(c) != 0) {
     destroy(c, "out of memory");
     return;
@@ -220,6 +296,8 @@ static void settle(struct connection *c)
   events = session_is_ready(s) ? LOOP_READ : c->wants & LOOP_READ;
   if (c->sent < s->out.len && !holds_replies(s))
     events |= LOOP_WRITE;
+  if (c->must_write)
+    events = LOOP_WRITE;
   want(c, events);
 }
 
@@ -254,14 +332,19 @@ static void take_input(struct connection *c)
     resume(c);
     return;
   }
-  n = read(c->fd, buf + have, READ_MAX);
+  n = stream_read(c->fd, c->near.tls, buf + have, READ_MAX);
+  if (n < 0 && errno == EBUSY) {
+    c->must_write = 1;
+    want(c, LOOP_WRITE);
+    return;
+  }
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
     if (errno == EAGAIN)
       loop_drained(c->fd, LOOP_READ);
     return;
   }
   if (n <= 0) {
-    destroy(c, n == 0 ? "client closed" : "read failed");
+    destroy(c, n == 0 ? "client closed" : errno == EPROTO ? "TLS broken" : "read failed");
     return;
   }
   if (have > 0)
@@ -294,9 +377,20 @@ static void ready(struct loop_handler *h, int fd, int events)
   struct connection *c = (struct connection *)h;
 
   (void)fd;
-  if (c->is_lingering)
+  if (c->phase == LINGERING) {
     discard_input(c);
-  else if (events & LOOP_WRITE)
+    return;
+  }
+  if (c->phase == SHAKING) {
+    shake(c);
+    return;
+  }
+  if ((events & LOOP_WRITE) && c->must_write) {
+    c->must_write = 0;
+    take_input(c); /* which gives TLS its turn */
+    return;
+  }
+  if (events & LOOP_WRITE)
     resume(c); /* with room for replies there may be room for commands */
   else if (session_is_ready(&c->near.session))
     take_input(c);
@@ -333,8 +427,17 @@ static void on_timer(struct loop_timer *t)
   struct connection *c = of_timer(t);
   int is_late = loop_now() >= c->last + clock_of(&c->near.session);
 
-  if (c->is_lingering) {
+  if (c->phase == LINGERING) {
     destroy(c, "closed");
+    return;
+  }
+  if (is_late && c->phase == SHAKING) {
+    log_unsecured(c->near.session.client, "the client took too long");
+    destroy(c, "timeout in the TLS handshake");
+    return;
+  }
+  if (c->phase == SHAKING) {
+    set_clock(c);
     return;
   }
   if (is_late && c->sent < c->near.session.out.len && !holds_replies(&c->near.session)) {
@@ -391,10 +494,10 @@ void connection_stop_all(void (*gone)(void))
     struct connection *after = c->after;
     if (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == PROVING || c->near.session.doing == OPENING)
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
-    if (c->is_lingering)
-      destroy(c, "closed");
-    else
+    if (c->phase == TALKING && c->near.session.doing != SECURING)
       settle(c);
+    else
+      destroy(c, c->phase == LINGERING ? "closed" : "shutdown");
     c = after;
   }
 }

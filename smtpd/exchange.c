@@ -304,6 +304,8 @@ static void take_scram(struct exchange *e, const char *bytes, size_t len)
 static int begin_scram(struct exchange *e, const struct exchange_begin *b)
 {
   int is_bound = mechanism_row(e->who.mechanism)->is_bound;
+  /* a client that could bind, and was not offered it, is right to say so */
+  int has_bindings = (backend_mechanisms() & MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS)) != 0;
 
   if ((b->exporterlen && (base64_encode(&e->exporter, b->exporter, b->exporterlen) != 0 ||
                           !stralloc_0(&e->exporter))) ||
@@ -312,8 +314,8 @@ static int begin_scram(struct exchange *e, const struct exchange_begin *b)
     return -1;
   e->scram.keys = find_keys;
   e->scram.arg = e;
-  e->scram.exporter = b->exporterlen ? e->exporter.s : NULL;
-  e->scram.unique = b->uniquelen ? e->unique.s : NULL;
+  e->scram.exporter = has_bindings && b->exporterlen ? e->exporter.s : NULL;
+  e->scram.unique = has_bindings && b->uniquelen ? e->unique.s : NULL;
   return scram_start(&e->scram, is_bound);
 }
 

@@ -74,11 +74,28 @@ static void give_up(struct session *s)
   handoff_abort(&of_session(s)->handoff);
 }
 
+/* connection.c does the rest when the reply is written */
+static int start_tls(struct session *s)
+{
+  (void)s;
+  return tls_server_is_ready() ? 0 : -1;
+}
+
+static int binding(struct session *s, const char *type, unsigned char *out)
+{
+  return tls_server_binding(of_session(s)->tls, type, out);
+}
+
 static int start_login(struct session *s, enum mechanism m, const char *initial, size_t len)
 {
-  struct login_begin b = {.mechanism = m, .client = s->client, .exporter = "", .unique = "",
-                          .initial = initial, .initiallen = len};
+  unsigned char exporter[TLS_BINDING_MAX], unique[TLS_BINDING_MAX];
+  struct login_begin b = {.mechanism = m, .client = s->client, .exporter = (char *)exporter,
+                          .unique = (char *)unique, .initial = initial, .initiallen = len};
+  int n = binding(s, "tls-exporter", exporter);
 
+  b.exporterlen = n > 0 ? (size_t)n : 0;
+  n = binding(s, "tls-unique", unique);
+  b.uniquelen = n > 0 ? (size_t)n : 0;
   return login_start(&of_session(s)->login, &b);
 }
 
@@ -94,8 +111,8 @@ static void forgo(struct session *s)
 
 static const struct session_world world = {
   .table = program_table, .ask = ask, .open = open_message, .data = send_data, .commit = commit,
-  .abort = give_up, .mechanisms = login_mechanisms, .login = start_login, .respond = respond,
-  .forgo = forgo,
+  .abort = give_up, .can_tls = tls_server_is_ready, .start_tls = start_tls, .binding = binding,
+  .mechanisms = login_mechanisms, .login = start_login, .respond = respond, .forgo = forgo,
 };
 
 /* ---- answers */

@@ -12,6 +12,7 @@
 #include "smtpd/knows.h"
 #include "smtpd/login.h"
 #include "smtpd/session.h"
+#include "smtpd/tls_server.h"
 
 /* zeroes are its beginning */
 struct neighbours {
@@ -19,6 +20,7 @@ struct neighbours {
   struct handoff handoff;
   struct knows knows;
   struct login login;
+  struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };
 

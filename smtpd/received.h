@@ -10,6 +10,7 @@
 #include <stralloc.h>
 
 #include "common/ip.h"
+#include "smtpd/session.h"
 
 #define RECEIVED_MAX 2048
 
@@ -20,6 +21,7 @@ struct received {
   const char *hostname; /* ours */
   const char *protocol; /* SMTP, ESMTP */
   const char *login;    /* who the client proved to be, where that may be told; else "" or NULL */
+  const struct session_tls *tls; /* NULL: in clear */
   const char *id;
   const char *rcpt;     /* the one recipient, or NULL */
   uint64_t time;

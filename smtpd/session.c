@@ -208,6 +208,25 @@ void session_reset(struct session *s)
     s->order = HAVE_HELLO;
 }
 
+/* the first word of a session is ours */
+static void greet(struct session *s)
+{
+  s->argument = settings.hostname;
+  session_reply(s, REPLY_BANNER, "", 0);
+}
+
+/* what the client said before counts for nothing: anybody between us could have said it */
+static void forget(struct session *s)
+{
+  session_reset(s);
+  s->order = HAVE_NOTHING;
+  s->is_esmtp = 0;
+  stralloc_free(&s->hello.name);
+  s->hello = (struct hello){0};
+  clear(&s->said);
+  clear(&s->login);
+}
+
 void session_start(struct session *s, const struct session_world *w, const struct service *service,
                    const struct ip *ip, uint16_t port)
 {
@@ -216,8 +235,10 @@ void session_start(struct session *s, const struct session_world *w, const struc
   ip_port_format(s->client, ip, port);
   ip_format(s->address, ip);
   s->verbs_off = access_verbs_off(w->table(), ip);
-  s->argument = settings.hostname;
-  session_reply(s, REPLY_BANNER, "", 0);
+  if (service->is_tls_first)
+    s->doing = SECURING;
+  else
+    greet(s);
 }
 
 void session_close(struct session *s)
@@ -378,6 +399,21 @@ void session_room(struct session *s)
 {
   if (s->doing == FULL)
     data_room(s);
+}
+
+void session_secured(struct session *s, const char *tls)
+{
+  size_t n = strcspn(tls, " ");
+
+  if (s->doing != SECURING)
+    return;
+  forget(s);
+  s->tls.is_on = 1;
+  snprintf(s->tls.version, sizeof s->tls.version, "%.*s", (int)n, tls);
+  snprintf(s->tls.cipher, sizeof s->tls.cipher, "%s", tls[n] ? tls + n + 1 : "");
+  s->doing = COMMAND;
+  if (s->service->is_tls_first)
+    greet(s);
 }
 
 void session_done(struct session *s, const char *id)

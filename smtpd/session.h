@@ -40,8 +40,11 @@ enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT 
  * 6 OPENING      waits for session_opened()
  * 7 FULL         waits for session_room(): the intake is slow
  * 8 COMMITTING   waits for session_done()
- * 9 ENDED        takes nothing; what is in `out` is the last */
-enum session_doing { COMMAND, SKIP, RESPONSE, DATA, ASKED, PROVING, OPENING, FULL, COMMITTING, ENDED };
+ * 9 SECURING     waits for session_secured(): when `out` is written, TLS begins
+ * 10 ENDED       takes nothing; what is in `out` is the last */
+enum session_doing {
+  COMMAND, SKIP, RESPONSE, DATA, ASKED, PROVING, OPENING, FULL, COMMITTING, SECURING, ENDED
+};
 
 /* the transaction; texts are NUL-terminated, their bounds are those of address.h and RFC 3461 */
 struct mail {
@@ -68,6 +71,10 @@ struct session_world {
   int (*login)(struct session *s, enum mechanism m, const char *initial, size_t len);
   int (*respond)(struct session *s, const char *bytes, size_t len);
   void (*forgo)(struct session *s); /* the exchange is given up, if there is one */
+  int (*can_tls)(void);                               /* whether there is a certificate */
+  int (*start_tls)(struct session *s);                /* after what is in `out`; session_secured() */
+  /* channel binding, tls_server.h: its length in out (64 bytes), or -1 */
+  int (*binding)(struct session *s, const char *type, unsigned char *out);
 };
 
 /* the TLS session under this one; texts are OpenSSL's words, printable */
@@ -131,6 +138,8 @@ void session_refused(struct session *s, const char *reply);
 void session_lost(struct session *s);
 void session_room(struct session *s);
 void session_done(struct session *s, const char *id);
+/* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+void session_secured(struct session *s, const char *tls);
 
 void session_challenged(struct session *s, const char *bytes, size_t len);
 void session_proved(struct session *s, enum outcome o, const char *login);

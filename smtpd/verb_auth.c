@@ -30,11 +30,20 @@ static int is_safe(const struct session *s)
          (strcmp(settings.auth_in_clear, "loopback") == 0 && ip_is_loopback(&s->ip));
 }
 
-unsigned int auth_offered(const struct session *s)
+/* TLS 1.2 without extended master secret has nothing to bind to */
+static int can_bind(struct session *s)
+{
+  unsigned char bytes[64]; /* TLS_BINDING_MAX */
+
+  return s->tls.is_on && (s->world->binding(s, "tls-exporter", bytes) > 0 ||
+                          s->world->binding(s, "tls-unique", bytes) > 0);
+}
+
+unsigned int auth_offered(struct session *s)
 {
   unsigned int set = is_for_logins(s) && is_safe(s) ? s->world->mechanisms() : 0;
 
-  return s->tls.is_on ? set : set & ~MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
+  return set && can_bind(s) ? set : set & ~MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
 }
 
 /* ---- what is logged */

@@ -8,7 +8,7 @@
 #define AUTH_LINE_MAX SASL_LINE_MAX /* with its line end: RFC 4954 4 asks for no less */
 
 /* the mechanisms that this client may use now, as bits */
-unsigned int auth_offered(const struct session *s);
+unsigned int auth_offered(struct session *s);
 
 /* the line that answers a challenge, and one that is too long to be read */
 void auth_response(struct session *s, const char *line, size_t len);

@@ -17,7 +17,8 @@
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_AUTH, VERBN_HELP};
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_AUTH,
+                                           VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
 {
@@ -127,9 +128,10 @@ static int put_keyword(struct session *s, enum verb_number verb, int is_last)
   return ok && stralloc_cats(&s->out, "\r\n");
 }
 
-static int is_offered(const struct session *s, enum verb_number verb)
+static int is_offered(struct session *s, enum verb_number verb)
 {
-  return !(s->verbs_off & 1U << verb) && (verb != VERBN_AUTH || auth_offered(s));
+  return !(s->verbs_off & 1U << verb) && (verb != VERBN_STARTTLS || verb_can_starttls(s)) &&
+         (verb != VERBN_AUTH || auth_offered(s));
 }
 
 /* the first line is our name alone: no word there can be taken for a keyword */

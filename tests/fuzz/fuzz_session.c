@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
   client = clients[data[0] % 3];
   ip_parse(client, strlen(client), &ip);
+  fake.has_tls = 1;
   fake.mechanisms = MECHANISMS_ALL;
   session_start(&s, &fake_world, service_row(data[0] & 64 ? SERVICE_SUBMISSION : SERVICE_MX), &ip, 25);
   s.tls.is_on = (data[0] & 128) != 0;
