@@ -7,6 +7,12 @@
 
 #include "common/settings.h"
 
+static const unsigned int at_best[BACKEND_COUNT] = {
+#define X(name, word, can) can,
+  BACKENDS(X)
+#undef X
+};
+
 static const struct backend *const table[BACKEND_COUNT] = {
   [BACKEND_USERS] = &backend_users,
   [BACKEND_PAM] = &backend_pam,
@@ -45,14 +51,16 @@ int backend_is_used(enum backend_name b)
 
 unsigned int backend_mechanisms(void)
 {
-  const struct backend *b;
-  unsigned int any = 0, all = ~0U, wanted;
+  enum backend_name list[BACKEND_COUNT];
+  unsigned int any = 0, all = MECHANISMS_ALL, wanted;
+  size_t many = read_list(list);
 
-  for (size_t n = 0; (b = backend_at(n)); n++) {
-    unsigned int can = b->mechanisms();
-    any |= can;
-    if (can)
-      all &= can;
+  for (size_t n = 0; n < many; n++) {
+    unsigned int can = table[list[n]]->mechanisms();
+    if (can == 0)
+      continue;
+    any |= at_best[list[n]];
+    all &= can;
   }
   if (mechanisms_read(settings.auth_mechanisms, strlen(settings.auth_mechanisms), &wanted) == 0 && wanted)
     return any & wanted;

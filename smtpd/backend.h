@@ -24,8 +24,8 @@ const struct backend *backend_at(size_t n);
 /* whether the setting names it */
 int backend_is_used(enum backend_name b);
 /* what clients may be offered: what all of them can do (a login is known to one of them, and
- * a client takes the first mechanism that it likes), or setting auth-mechanisms if that is not
- * empty and any can do it */
+ * a client takes the first mechanism that it likes), or, if it is not empty, what setting
+ * auth-mechanisms says and any of them can do for some of its logins */
 unsigned int backend_mechanisms(void);
 
 #endif
