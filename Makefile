@@ -27,7 +27,7 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service)
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service dnslist)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
@@ -41,14 +41,17 @@ PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope prob
 COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
+# one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_other \
+                enddata received access_check judge decide stress)
+
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
 
-bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c smtpd/limits.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
-                               access_check handoff knows slots)
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours handoff knows slots \
+                               gate limits clientdns dnsanswers asklink) $(SESSION_SRC) resolve/answer.c
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
 libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed schedule recovery concurrency rate flush endings \

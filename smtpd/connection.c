@@ -16,11 +16,13 @@
 #include "common/settings.h"
 #include "smtpd/census.h"
 #include "smtpd/neighbours.h"
+#include "smtpd/stress.h"
 
 #define READ_MAX 65536
 #define LINE_MAX_BYTES 16384 /* more than command-length-limit can be */
 #define LINGER_MS 2000       /* for the last reply to reach a client that still sends */
 #define OPENING_MS 60000     /* for the intake to answer */
+#define PACE_MIN 64          /* bytes a second of a message */
 #define WAITING_MS 3600000   /* no clock: the intake alone ends it */
 
 struct connection {
@@ -31,6 +33,8 @@ struct connection {
   int wants;             /* events asked of the loop */
   int is_lingering;      /* all is said: waits for the client to close */
   uint64_t last;         /* monotonic ms of the last thing that got the session on */
+  uint64_t paced;        /* when we last looked how fast a message comes */
+  size_t came;           /* bytes of it since */
   stralloc pending;      /* bytes read and not taken; bound: READ_MAX + LINE_MAX_BYTES */
   size_t sent;           /* of session.out */
   struct connection *before, *after;
@@ -58,6 +62,20 @@ static void want(struct connection *c, int events)
   c->wants = events;
 }
 
+/* ---- stress */
+
+/* when it begins, the clocks of all are set anew: those of idle sessions would run on for minutes */
+static void look_at_stress(void)
+{
+  if (!stress_look())
+    return;
+  for (struct connection *c = all, *after; c; c = after) {
+    after = c->after;
+    if (!c->is_lingering && stress_concerns(&c->near.session))
+      loop_timer_in(&c->timer, 0);
+  }
+}
+
 /* ---- end */
 
 static void destroy(struct connection *c, const char *reason)
@@ -76,6 +94,7 @@ static void destroy(struct connection *c, const char *reason)
     c->after->before = c->before;
   free(c);
   census_tell(--count);
+  look_at_stress();
   if (is_stopping && count == 0)
     on_gone();
 }
@@ -110,8 +129,9 @@ static int flush(struct connection *c)
     if (n < 0)
       return -1;
     c->sent += (size_t)n;
-    c->last = loop_now();
   }
+  if (out->len > 0)
+    c->last = loop_now(); /* who takes a byte at a time gets nowhere */
   c->sent = out->len = 0;
   if (out->a > 4096) {
     stralloc_free(out);
@@ -120,19 +140,29 @@ static int flush(struct connection *c)
   return 0;
 }
 
+/* the time there is, less under stress */
+static uint64_t patience(const struct session *s, uint64_t ms)
+{
+  return ms > settings.stress_timeout && stress_is_on() && stress_concerns(s) ? settings.stress_timeout
+                                                                              : ms;
+}
+
 static uint64_t clock_of(const struct session *s)
 {
   switch (s->doing) {
   case DATA:
   case FULL:
-    return settings.smtpd_timeout_data;
+    return patience(s, settings.smtpd_timeout_data);
+  case PAUSED:
+    return s->pause;
   case OPENING:
     return OPENING_MS;
   case ASKED: /* knows.c has a clock */
+  case AWAITING: /* so has clientdns.c */
   case COMMITTING:
     return WAITING_MS;
   default:
-    return settings.smtpd_timeout_command;
+    return patience(s, settings.smtpd_timeout_command);
   }
 }
 
@@ -150,17 +180,49 @@ static int set_clock(struct connection *c)
  * batch leave in one write */
 static int holds_replies(const struct session *s)
 {
-  return s->doing == ASKED || s->doing == OPENING;
+  return s->doing == ASKED || s->doing == OPENING || s->doing == PAUSED;
+}
+
+/* a message must come faster than a few bytes a second */
+static void look_at_pace(struct connection *c, uint64_t now)
+{
+  const uint64_t window = patience(&c->near.session, settings.smtpd_timeout_slow);
+
+  if (now - c->paced < window || c->near.session.doing != DATA)
+    return;
+  if (c->came < PACE_MIN * window / 1000 && stress_concerns(&c->near.session))
+    session_end(&c->near.session, REPLY_DATA_SLOW, "too slow in data");
+  c->paced = now;
+  c->came = 0;
+}
+
+/* gives the session bytes; returns how many it took. The clock goes on when it got on by them:
+ * not by the rest of a line that is too long, nor by a message that comes too slowly. */
+static size_t give(struct connection *c, const char *bytes, size_t len)
+{
+  const struct session *s = &c->near.session;
+  enum session_doing was = s->doing;
+  size_t used = session_feed(&c->near.session, bytes, len);
+  uint64_t now = loop_now();
+
+  if (s->doing != DATA || was != DATA) {
+    c->paced = now;
+    c->came = 0;
+  }
+  c->came += used;
+  look_at_pace(c, now);
+  if (used > 0 && !(was == SKIP && s->doing == SKIP))
+    c->last = now;
+  return used;
 }
 
 /* gives the session the bytes that wait; returns how many it took */
 static size_t feed(struct connection *c)
 {
-  size_t used = session_feed(&c->near.session, c->pending.s, c->pending.len);
+  size_t used = give(c, c->pending.s, c->pending.len);
 
   if (used == 0)
     return 0;
-  c->last = loop_now();
   memmove(c->pending.s, c->pending.s + used, c->pending.len - used);
   c->pending.len -= used;
   return used;
@@ -256,9 +318,7 @@ static void take_input(struct connection *c)
   if (have > 0)
     memcpy(buf, c->pending.s, have);
   have += (size_t)n;
-  used = session_feed(&c->near.session, buf, have);
-  if (used > 0)
-    c->last = loop_now();
+  used = give(c, buf, have);
   if (keep(c, buf + used, have - used) != 0)
     destroy(c, "out of memory");
   else
@@ -291,6 +351,20 @@ static void ready(struct loop_handler *h, int fd, int events)
     want(c, c->wants & ~LOOP_READ);
 }
 
+/* what is there before the banner goes out */
+static void listen_early(struct connection *c)
+{
+  struct session *s = &c->near.session;
+  char byte[256];
+  ssize_t n;
+
+  if (s->commands > 0 || s->doing == ENDED || !gate_listens(s))
+    return;
+  n = recv(c->fd, byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0)
+    session_spoke_early(s, (size_t)n);
+}
+
 static void out_of_time(struct connection *c)
 {
   struct session *s = &c->near.session;
@@ -306,6 +380,11 @@ static void out_of_time(struct connection *c)
     break;
   case OPENING:
     neighbours_give_up(&c->near);
+    feed(c);
+    break;
+  case PAUSED:
+    listen_early(c);
+    session_go_on(s);
     feed(c);
     break;
   default: /* others answer for it */
@@ -359,6 +438,9 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
   census_tell(++count);
   neighbours_start(&c->near, service, ip, port, answered);
   log_connected(c->near.session.client, service->word);
+  look_at_stress();
+  if (c->near.session.doing != PAUSED)
+    listen_early(c);
   settle(c);
   return 0;
 }
@@ -375,7 +457,9 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == OPENING)
+    if (c->near.session.doing < DATA || c->near.session.doing == ASKED ||
+        c->near.session.doing == OPENING || c->near.session.doing == AWAITING ||
+        c->near.session.doing == PAUSED)
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
     if (c->is_lingering)
       destroy(c, "closed");

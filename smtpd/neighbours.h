@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "common/ip.h"
+#include "common/loop.h"
+#include "smtpd/gate.h"
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
 #include "smtpd/session.h"
@@ -17,6 +19,8 @@ struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
+  struct gate gate;
+  struct loop_timer discarding; /* a message that goes nowhere: the answers in its intake's place */
   void (*answered)(struct neighbours *n);
 };
 
