@@ -138,6 +138,11 @@ static int check_mode(const struct setting *s, const char *v, size_t len, uint64
   return len >= 3 && len <= 4 && *n <= 0777 ? 0 : -1;
 }
 
+static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  return ip_list_check(v, len) == 0 ? check_text(s, v, len, n) : -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -155,6 +160,7 @@ static const struct type {
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
+  {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
   {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };
 

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "smtpd/balancer.h"
 #include "smtpd/census.h"
 #include "smtpd/neighbours.h"
 #include "smtpd/stream.h"
@@ -25,16 +26,18 @@
 #define OPENING_MS 60000     /* for the intake to answer */
 #define WAITING_MS 3600000   /* no clock: the intake alone ends it */
 
-/* 0 TALKING    the session has the word
- * 1 SHAKING    a TLS handshake; the session waits in SECURING
- * 2 LINGERING  all is said: waits for the client to close */
-enum phase { TALKING, SHAKING, LINGERING };
+/* 0 HEADER     a load balancer says for whom it connects; there is no session yet
+ * 1 TALKING    the session has the word
+ * 2 SHAKING    a TLS handshake; the session waits in SECURING
+ * 3 LINGERING  all is said: waits for the client to close */
+enum phase { HEADER, TALKING, SHAKING, LINGERING };
 
 struct connection {
   struct loop_handler handler; /* first */
   struct loop_timer timer;
   struct neighbours near; /* with the session */
   enum phase phase;
+  struct balancer *balancer; /* in HEADER; else NULL */
   int must_write;        /* TLS takes nothing more before the client has read */
   int fd;
   int wants;             /* events asked of the loop */
@@ -70,9 +73,14 @@ static void want(struct connection *c, int events)
 
 static void destroy(struct connection *c, const char *reason)
 {
-  log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
-                   log_num(c->near.session.commands));
-  neighbours_end(&c->near);
+  if (c->balancer) {
+    log_disconnected(c->balancer->name, reason, "0");
+    free(c->balancer);
+  } else {
+    log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
+                     log_num(c->near.session.commands));
+    neighbours_end(&c->near);
+  }
   tls_end(c->near.tls, 1);
   loop_timer_stop(&c->timer);
   stralloc_free(&c->pending);
@@ -131,9 +139,11 @@ static int flush(struct connection *c)
   return 0;
 }
 
-static uint64_t clock_of(const struct session *s)
+static uint64_t clock_of(const struct connection *c)
 {
-  switch (s->doing) {
+  if (c->phase == HEADER)
+    return settings.smtpd_timeout_tls;
+  switch (c->near.session.doing) {
   case SECURING:
     return settings.smtpd_timeout_tls;
   case DATA:
@@ -152,7 +162,7 @@ static uint64_t clock_of(const struct session *s)
 /* the timer is only ever moved nearer; on_timer() looks whether the time is really up */
 static int set_clock(struct connection *c)
 {
-  uint64_t now = loop_now(), due = c->last + clock_of(&c->near.session);
+  uint64_t now = loop_now(), due = c->last + clock_of(c);
 
   if (c->timer.place != 0 && c->timer.at <= due)
     return 0;
@@ -348,6 +358,35 @@ static void take_input(struct connection *c)
     settle(c);
 }
 
+/* ---- the PROXY header */
+
+static void begin(struct connection *c, const struct service *service, const struct ip *ip, uint16_t port);
+
+static void refuse_header(struct connection *c, const char *why)
+{
+  log_unproxied(c->balancer->name, why);
+  destroy(c, "no PROXY header");
+}
+
+static void read_header(struct connection *c)
+{
+  struct balancer *b = c->balancer;
+  const char *why = "";
+
+  switch (balancer_read(b, c->fd, &why)) {
+  case PROXY_MORE:
+    break;
+  case PROXY_BAD:
+    refuse_header(c, why);
+    break;
+  case PROXY_DONE:
+    c->balancer = NULL;
+    c->last = loop_now();
+    begin(c, b->service, &b->ip, b->port);
+    free(b);
+  }
+}
+
 static void discard_input(struct connection *c)
 {
   static char buf[READ_MAX];
@@ -364,6 +403,10 @@ static void ready(struct loop_handler *h, int fd, int events)
   struct connection *c = (struct connection *)h;
 
   (void)fd;
+  if (c->phase == HEADER) {
+    read_header(c);
+    return;
+  }
   if (c->phase == LINGERING) {
     discard_input(c);
     return;
@@ -411,10 +454,14 @@ static void out_of_time(struct connection *c)
 static void on_timer(struct loop_timer *t)
 {
   struct connection *c = of_timer(t);
-  int is_late = loop_now() >= c->last + clock_of(&c->near.session);
+  int is_late = loop_now() >= c->last + clock_of(c);
 
   if (c->phase == LINGERING) {
     destroy(c, "closed");
+    return;
+  }
+  if (is_late && c->phase == HEADER) {
+    refuse_header(c, "the load balancer took too long");
     return;
   }
   if (is_late && c->phase == SHAKING) {
@@ -422,7 +469,7 @@ static void on_timer(struct loop_timer *t)
     destroy(c, "timeout in the TLS handshake");
     return;
   }
-  if (c->phase == SHAKING) {
+  if (c->phase == SHAKING || c->phase == HEADER) {
     set_clock(c);
     return;
   }
@@ -442,11 +489,26 @@ static void answered(struct neighbours *n)
 
 /* ---- beginning */
 
+/* the client is known: its session begins */
+static void begin(struct connection *c, const struct service *service, const struct ip *ip, uint16_t port)
+{
+  c->phase = TALKING;
+  neighbours_start(&c->near, service, ip, port, answered);
+  log_connected(c->near.session.client, service->word);
+  settle(c);
+}
+
 int connection_open(int fd, const struct service *service, const struct ip *ip, uint16_t port)
 {
+  /* who comes by a local socket is nobody's load balancer */
+  int is_balanced = !service->is_lmtp && ip_in_list(ip, settings.proxy_networks);
   struct connection *c = calloc(1, sizeof *c);
 
-  if (!c || loop_add(fd, &c->handler) != 0) {
+  if (c && is_balanced)
+    c->balancer = balancer_new(service, ip, port);
+  if (!c || (is_balanced && !c->balancer) || loop_add(fd, &c->handler) != 0) {
+    if (c)
+      free(c->balancer);
     free(c);
     close(fd);
     return -1;
@@ -460,9 +522,13 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
     all->before = c;
   all = c;
   census_tell(++count);
-  neighbours_start(&c->near, service, ip, port, answered);
-  log_connected(c->near.session.client, service->word);
-  settle(c);
+  if (!is_balanced) {
+    begin(c, service, ip, port);
+    return 0;
+  }
+  want(c, LOOP_READ);
+  if (set_clock(c) != 0)
+    destroy(c, "out of memory");
   return 0;
 }
 
@@ -478,7 +544,7 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == OPENING)
+    if (c->phase == TALKING && (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == OPENING))
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
     if (c->phase == TALKING && c->near.session.doing != SECURING)
       settle(c);

@@ -225,14 +225,32 @@ static void forget(struct session *s)
   clear(&s->login);
 }
 
+static void call(struct session *s, const struct ip *ip, uint16_t port)
+{
+  s->ip = *ip;
+  ip_port_format(s->client, ip, port);
+  ip_format(s->address, ip);
+  s->verbs_off = access_verbs_off(s->world->table(), ip);
+}
+
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login)
+{
+  struct ip is = *ip; /* may be the session's own */
+
+  forget(s);
+  call(s, &is, port);
+  if (login && (!stralloc_copys(&s->login, login) || !stralloc_0(&s->login)))
+    s->login.len = 0;
+  greet(s);
+}
+
 void session_start(struct session *s, const struct session_world *w, const struct service *service,
                    const struct ip *ip, uint16_t port)
 {
-  *s = (struct session){.world = w, .service = service, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
+  *s = (struct session){.world = w, .service = service, .doing = COMMAND, .order = HAVE_NOTHING,
                         .refusal = REPLY_NONE, .mail = {.ret = ""}};
-  ip_port_format(s->client, ip, port);
-  ip_format(s->address, ip);
-  s->verbs_off = access_verbs_off(w->table(), ip);
+  call(s, ip, port);
+  s->may_xclient = ip_in_list(ip, settings.xclient_networks);
   if (service->is_tls_first)
     s->doing = SECURING;
   else

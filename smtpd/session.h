@@ -83,6 +83,7 @@ struct session {
   enum session_order order;
   int is_esmtp;
   struct session_tls tls;
+  int may_xclient;        /* it came from a host that may speak in another's name */
   stralloc login;         /* who AUTH proved the client to be, NUL-terminated; empty: nobody. 255 bytes */
   uint32_t verbs_off;     /* verbs not offered to this client */
   struct hello hello;
@@ -144,6 +145,9 @@ void session_refuse_message(struct session *s);
 const char *session_protocol(const struct session *s);
 /* drops the transaction */
 void session_reset(struct session *s);
+/* another client speaks from here on, who has proved to be login (NULL: nobody): all is forgotten,
+ * and the banner is said to it */
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login);
 /* puts the number v in s->number and makes it the argument */
 void session_argument(struct session *s, uint64_t v);
 
