@@ -85,6 +85,7 @@ help:
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
+	@echo 'make bench-sessions   what sessions cost, and how fast they are, beside Postfix (HELD=10000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -114,6 +115,10 @@ bench: all
 bench-queue: all
 	@$(MAKE) --no-print-directory benchers
 	@tests/bench/queue $(BUILD)
+
+bench-sessions: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/sessions $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -257,4 +262,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean
