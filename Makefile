@@ -42,15 +42,15 @@ COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_co
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 # one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
-SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_other \
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_xclient verb_other \
                 enddata received access_check judge decide stress)
 
-CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
+CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush certificates selfsigned tickets)
 
 bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c smtpd/limits.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection census neighbours handoff knows slots \
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream proxy balancer census tls_server tls_names tls_tickets neighbours handoff knows slots \
                                gate limits clientdns dnsanswers asklink) $(SESSION_SRC) resolve/answer.c
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
@@ -88,6 +88,7 @@ help:
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
+	@echo 'make bench-sessions   what sessions cost, and how fast they are, beside Postfix (HELD=10000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -117,6 +118,10 @@ bench: all
 bench-queue: all
 	@$(MAKE) --no-print-directory benchers
 	@tests/bench/queue $(BUILD)
+
+bench-sessions: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/sessions $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -260,4 +265,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean

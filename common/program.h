@@ -19,6 +19,8 @@ struct program {
   int (*dir)(const char *name, int fd);
   int (*listen)(const char *addr, const char *service, int fd);
   int (*channel)(const char *peer, int fd); /* first and replacing ones */
+  int (*certificates)(int fd);              /* smtpd/tls_names.h */
+  int (*ticket_key)(const char *service, const char *key); /* smtpd/tls_tickets.h */
   /* new tables are in force and `settings` are loaded; t lives until the next call
    * returns. The first call comes before start(). */
   int (*table)(const struct table *t);

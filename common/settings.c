@@ -140,18 +140,7 @@ static int check_mode(const struct setting *s, const char *v, size_t len, uint64
 
 static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
 {
-  size_t i = 0;
-
-  while (i < len) {
-    struct ip_net net;
-    size_t word = 0;
-    while (i + word < len && v[i + word] != ' ' && v[i + word] != '\t')
-      word++;
-    if (word > 0 && ip_net_parse(v + i, word, &net) != 0)
-      return -1;
-    i += word + 1;
-  }
-  return check_text(s, v, len, n);
+  return ip_list_check(v, len) == 0 ? check_text(s, v, len, n) : -1;
 }
 
 static int check_rate(const struct setting *s, const char *v, size_t len, uint64_t *n)
@@ -192,9 +181,9 @@ static const struct type {
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
-  {"NETWORKS", "addresses and networks such as 192.0.2.0/24 or 2001:db8::/32, separated by spaces", check_networks, 0},
   {"RATE", "so many in a time, such as 100/1m; 1 to 1000000 in 1s to 1d, or nothing", check_rate, 0},
   {"EARLYTALKER", "reject, score or off", check_earlytalker, 0},
+  {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
   {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };
 

@@ -28,6 +28,7 @@ struct settings {
 #define SETTING_RATE const char *
 #define SETTING_EARLYTALKER const char *
 #define SETTING_MODE uint64_t
+#define SETTING_NETWORKS const char *
 #define SETTING(field, name, type, value, min, max, help) SETTING_##type field;
 #include "common/settings.def"
 #undef SETTING

@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/service.h"
 #include "common/settings.h"
 #include "common/table.h"
 #include "common/verdict.h"
 #include "conf/lines.h"
+#include "conf/selfsigned.h"
 #include "conf/tabletypes.h"
 
 #define FRESH "." INSTANCE_TABLES ".new"
@@ -29,6 +31,7 @@ struct builder {
   struct build_report *report;
   const char *label;
   stralloc why;
+  int control;      /* the directory */
   stralloc refused; /* settings whose line is there but bad: each name followed by a NUL */
   struct tablekey key;
 };
@@ -49,6 +52,33 @@ static void fault(struct builder *b, const char *table, unsigned int line, const
 {
   b->report->errors++;
   complain(b->report, b->label, table, line, text);
+}
+
+static void warn(struct builder *b, const char *table, unsigned int line, const char *text)
+{
+  stralloc said = {0};
+
+  if (stralloc_copys(&said, "warning: ") && stralloc_cats(&said, text) && stralloc_0(&said))
+    complain(b->report, b->label, table, line, said.s);
+  stralloc_free(&said);
+}
+
+/* what the value is, and the files it names: 0, or -1 after a complaint; -2 (ENOMEM) */
+static int judge_value(struct builder *b, const struct tabletype *t, const struct line *l)
+{
+  int r = t->value(&b->key, l->value, l->valuelen, &b->why);
+
+  if (r == 0 && t->files)
+    r = t->files(b->control, &b->key, l->value, l->valuelen, &b->why);
+  if (r == 0)
+    return 0;
+  if (!stralloc_0(&b->why))
+    return -2;
+  if (r > 0)
+    warn(b, t->name, l->number, b->why.s);
+  else
+    fault(b, t->name, l->number, b->why.s);
+  return r > 0 ? 0 : -1;
 }
 
 static int store(struct builder *b, const struct tabletype *t, const struct line *l)
@@ -88,12 +118,9 @@ static int take_line(struct builder *b, const struct tabletype *t, const struct 
     fault(b, t->name, l->number, why);
     return 0;
   }
-  if (t->value(&b->key, l->value, l->valuelen, &b->why) != 0) {
-    if (!stralloc_0(&b->why))
-      return -1;
-    fault(b, t->name, l->number, b->why.s);
-    return note_refused(b, t, l);
-  }
+  r = judge_value(b, t, l);
+  if (r != 0)
+    return r == -1 ? note_refused(b, t, l) : -1;
   r = store(b, t, l);
   if (r > 0)
     fault(b, t->name, l->number, "expected each key once; this one stands on an earlier line");
@@ -158,6 +185,35 @@ static int is_leftover(const char *name)
   return strstr(name, ".dpkg-") != NULL;
 }
 
+static int needs_certificate(void *arg, const char *key, size_t keylen, const struct table_value *v)
+{
+  const struct service *s = service_find(v->s, v->len);
+
+  (void)arg;
+  (void)key;
+  (void)keylen;
+  return s && s->is_tls_first;
+}
+
+static int any(void *arg, const char *key, size_t keylen, const struct table_value *v)
+{
+  (void)arg;
+  (void)key;
+  (void)keylen;
+  (void)v;
+  return 1;
+}
+
+/* a service that begins with TLS is dead without a certificate */
+static void judge_services(struct builder *b, int fd)
+{
+  struct table *t = table_open(fd);
+
+  if (t && table_each(t, "listen", needs_certificate, NULL) && !table_each(t, "certificates", any, NULL))
+    fault(b, "listen", 0, "submissions needs a certificate: expected a line in table certificates");
+  table_close(t);
+}
+
 /* a misspelt name, or one for later, must not be a table that quietly does nothing */
 static void judge_strangers(struct builder *b, int dirfd)
 {
@@ -169,13 +225,14 @@ static void judge_strangers(struct builder *b, int dirfd)
   if (!d)
     return;
   while ((e = readdir(d))) {
-    if (is_leftover(e->d_name) || tabletypes_find(e->d_name))
+    if (is_leftover(e->d_name) || tabletypes_find(e->d_name) ||
+        strcmp(e->d_name, SELFSIGNED_DIR) == 0)
       continue;
     if (tabletypes_is_later(e->d_name)) {
       snprintf(why, sizeof why, "table %s is not understood yet", e->d_name);
       fault(b, e->d_name, 0, why);
     } else {
-      complain(b->report, b->label, e->d_name, 0, "warning: no table has this name; it is not read");
+      warn(b, e->d_name, 0, "no table has this name; it is not read");
     }
   }
   closedir(d);
@@ -183,7 +240,7 @@ static void judge_strangers(struct builder *b, int dirfd)
 
 int build_compile(int dirfd, const char *label, int fd, struct build_report *report)
 {
-  struct builder b = {.report = report, .label = label};
+  struct builder b = {.report = report, .label = label, .control = dirfd};
   int r = 0;
 
   b.maker = table_maker_start(fd);
@@ -195,6 +252,7 @@ int build_compile(int dirfd, const char *label, int fd, struct build_report *rep
     r = -1;
   if (r == 0) {
     judge_whole(&b, fd);
+    judge_services(&b, fd);
     judge_strangers(&b, dirfd);
   }
   stralloc_free(&b.why);

@@ -20,6 +20,8 @@
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verdict.h"
+#include "conf/certificates.h"
+#include "conf/tickets.h"
 #include "smtpd/census.h"
 #include "smtpd/limits.h"
 
@@ -30,7 +32,7 @@
 /* ---- the tables */
 
 enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_CENSUS = 16,
-            GIVE_CONTROL = 32 };
+            GIVE_CONTROL = 32, GIVE_TLS = 64 };
 
 #define SERVE(service) (1U << SERVICE_##service)
 
@@ -43,8 +45,8 @@ struct child_row {
 enum { SMTPD, SUBMISSION, AUTH, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, PROGRAMS };
 
 static const struct child_row rows[PROGRAMS] = {
-  [SMTPD] = {"smtpd", "smtpd", "hlsmtpd", GIVE_CENSUS, SERVE(MX)},
-  [SUBMISSION] = {"smtpd.submission", "smtpd", "hlsmtpd", GIVE_CENSUS,
+  [SMTPD] = {"smtpd", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS, SERVE(MX)},
+  [SUBMISSION] = {"smtpd.submission", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS,
                   SERVE(SUBMISSION) | SERVE(SUBMISSIONS) | SERVE(LMTP)},
   [AUTH] = {"auth", "auth", "hlauth", 0, 0},
   [INTAKE] = {"intake", "intake", "hlqueue", GIVE_QUEUE, 0},
@@ -84,9 +86,14 @@ static struct child *find(const char *name, size_t len)
   return NULL;
 }
 
+static int serves_service(const struct child *c, const struct service *s)
+{
+  return (c->row->services & 1U << s->number) != 0;
+}
+
 static int serves(const struct child *c, const struct listener *l)
 {
-  return (c->row->services & 1U << l->service->number) != 0;
+  return serves_service(c, l->service);
 }
 
 /* heloise-smtpd for mx runs always, so that a port can be added while the rest goes on */
@@ -228,6 +235,34 @@ static void hand_listener(struct child *c, const char *addr, const char *service
   hand(c, &o, fd);
 }
 
+static void hand_ticket_key(void *child, const struct service *s, const char *key)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_TICKETKEY);
+  wire_str(&o, s->word);
+  wire_str(&o, key);
+  hand(child, &o, -1);
+}
+
+static void hand_tls(struct child *c)
+{
+  if (!(c->row->gifts & GIVE_TLS))
+    return;
+  if (certificates_descriptor() >= 0)
+    hand_plain(c, WIRE_CERTIFICATES, certificates_descriptor());
+  for (int n = 0; n < SERVICE_COUNT; n++)
+    if (serves_service(c, service_row((enum service_number)n)))
+      tickets_each(service_row((enum service_number)n), hand_ticket_key, c);
+}
+
+static void new_ticket_key(const struct service *s, const char *key)
+{
+  for (int i = 0; i < nchildren; i++)
+    if (serves_service(&children[i], s))
+      hand_ticket_key(&children[i], s, key);
+}
+
 /* everything that stands before the channels */
 static void hand_basics(struct child *c)
 {
@@ -244,6 +279,7 @@ static void hand_basics(struct child *c)
   hand_census(c);
   hand_limits(c);
   hand_plain(c, WIRE_TABLE, supplies->tables);
+  hand_tls(c);
   for (const struct listener *l = listeners; l; l = l->next)
     if (serves(c, l))
       hand_listener(c, l->addr, l->service->word, l->fd);
@@ -442,6 +478,10 @@ int children_start(const struct supplies *s, void (*on_change)(void))
       nchildren++;
     }
   }
+  if (tickets_start(new_ticket_key) != 0) {
+    log_failed("run", "ticket keys", strerror(errno));
+    return EXIT_OSERR;
+  }
   start_idle();
   return EXIT_OK;
 }
@@ -450,6 +490,13 @@ void children_new_tables(void)
 {
   for (int i = 0; i < nchildren; i++)
     hand_plain(&children[i], WIRE_TABLE, supplies->tables);
+}
+
+void children_new_certificates(void)
+{
+  for (int i = 0; i < nchildren; i++)
+    if ((children[i].row->gifts & GIVE_TLS) && certificates_descriptor() >= 0)
+      hand_plain(&children[i], WIRE_CERTIFICATES, certificates_descriptor());
 }
 
 void children_new_listener(const struct listener *l)

@@ -47,6 +47,8 @@ int children_start(const struct supplies *s, void (*changed)(void));
 void children_reap(void);
 /* hands out s->tables again */
 void children_new_tables(void);
+/* hands out what certificates_descriptor() gives now */
+void children_new_certificates(void);
 /* hands a new listening socket to those who serve it, and starts them where none does yet */
 void children_new_listener(const struct listener *l);
 /* ends all in order: the listeners first, everything within 4 seconds; then the loop ends */

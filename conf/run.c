@@ -21,6 +21,7 @@
 #include "common/settings.h"
 #include "common/table.h"
 #include "common/verdict.h"
+#include "conf/certificates.h"
 #include "conf/children.h"
 #include "conf/flush.h"
 #include "conf/init.h"
@@ -35,7 +36,7 @@
 
 static const struct instance *instance;
 static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, 0};
-static int rundir = -1;
+static int rundir = -1, controldir = -1;
 static time_t since;
 static int is_changed;
 static struct loop_timer listen_timer;
@@ -119,6 +120,10 @@ static int open_all(void)
   if (supplies.tables < 0)
     return refuse(EXIT_CONFIG, "the compiled tables", why);
   r = bind_ports(t);
+  if (r == EXIT_OK)
+    r = open_dir(instance->control, &controldir);
+  if (r == EXIT_OK)
+    certificates_load(t, controldir);
   table_close(t);
   if (r == EXIT_OK)
     r = open_dir(instance->queue, &supplies.queue);
@@ -194,8 +199,10 @@ static void reload(void)
   }
   close(supplies.tables);
   supplies.tables = fd;
+  certificates_load(t, controldir);
   table_close(t);
   children_new_tables();
+  children_new_certificates();
   listen_tries = 0;
   sync_listeners(&listen_timer);
   log_reloaded("run", "tables");

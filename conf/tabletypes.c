@@ -1,6 +1,6 @@
-/* tabletypes.c - what may stand in each control table. Pure.
+/* tabletypes.c - what may stand in each control table
  *
- * Text comes from the administrator; what passes here is what programs rely on. */
+ * Pure, but for files that a value names. Text comes from the administrator; what passes here is what programs rely on. */
 #include "conf/tabletypes.h"
 
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "conf/certificates.h"
 
 #define DOMAIN_MAX 253
 
@@ -355,20 +356,45 @@ static int value_retry(const struct tablekey *k, const char *s, size_t len, stra
   return retry_parse(s, len, &retry, &text) == 0 ? 0 : refuse(why, text);
 }
 
+static int value_certificates(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  char file[2][PATH_MAX];
+
+  (void)k;
+  return certificates_files(s, len, file) == 0 ? 0 : refuse(why, "expected two files: CERTIFICATE KEY");
+}
+
+static int files_certificates(int control, const struct tablekey *k, const char *s, size_t len,
+                              stralloc *why)
+{
+  struct certificate c = {0};
+  char name[DOMAIN_MAX + 8];
+  int r = certificates_read(control, s, len, &c, why);
+
+  if (r == 0 && k->text.len < sizeof name) {
+    memcpy(name, k->text.s, k->text.len);
+    name[k->text.len] = 0;
+    r = certificates_warn(&c, name, why);
+  }
+  certificates_free(&c);
+  return r;
+}
+
 /* ---- the table of tables */
 
 static const struct tabletype types[] = {
-  {"settings", key_setting, value_setting},
-  {"listen", key_listen, value_listen},
-  {"domains", key_domain, value_domains},
-  {"routes", key_destination, value_routes},
-  {"aliases", key_local_part, value_aliases},
-  {"mailboxes", key_local_part, value_mailboxes},
-  {"access", key_access, value_access},
-  {"dnslists", key_dnslist, value_dnslists},
-  {"peers", key_peer, value_peers},
-  {"verbs", key_net, value_verbs},
-  {"retry", key_destination, value_retry},
+  {"settings", key_setting, value_setting, NULL},
+  {"listen", key_listen, value_listen, NULL},
+  {"domains", key_domain, value_domains, NULL},
+  {"routes", key_destination, value_routes, NULL},
+  {"aliases", key_local_part, value_aliases, NULL},
+  {"mailboxes", key_local_part, value_mailboxes, NULL},
+  {"access", key_access, value_access, NULL},
+  {"dnslists", key_dnslist, value_dnslists, NULL},
+  {"peers", key_peer, value_peers, NULL},
+  {"verbs", key_net, value_verbs, NULL},
+  {"retry", key_destination, value_retry, NULL},
+  {"certificates", key_destination, value_certificates, files_certificates},
 };
 
 /* tables that other releases know: not to be passed over as if they did something */

@@ -26,6 +26,9 @@ struct tabletype {
   int (*key)(const char *s, size_t len, struct tablekey *k, const char **why);
   /* 0, or -1 with why (replaced). An empty value comes here too. */
   int (*value)(const struct tablekey *k, const char *s, size_t len, stralloc *why);
+  /* looks at files that the value names, from the control directory; may be NULL. 0; -1, or 1 for a
+   * warning, with why (replaced) */
+  int (*files)(int control, const struct tablekey *k, const char *s, size_t len, stralloc *why);
 };
 
 size_t tabletypes_count(void);

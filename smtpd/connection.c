@@ -6,6 +6,7 @@
 #include "smtpd/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,8 +15,10 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "smtpd/balancer.h"
 #include "smtpd/census.h"
 #include "smtpd/neighbours.h"
+#include "smtpd/stream.h"
 #include "smtpd/stress.h"
 
 #define READ_MAX 65536
@@ -25,13 +28,21 @@
 #define PACE_MIN 64          /* bytes a second of a message */
 #define WAITING_MS 3600000   /* no clock: the intake alone ends it */
 
+/* 0 HEADER     a load balancer says for whom it connects; there is no session yet
+ * 1 TALKING    the session has the word
+ * 2 SHAKING    a TLS handshake; the session waits in SECURING
+ * 3 LINGERING  all is said: waits for the client to close */
+enum phase { HEADER, TALKING, SHAKING, LINGERING };
+
 struct connection {
   struct loop_handler handler; /* first */
   struct loop_timer timer;
   struct neighbours near; /* with the session */
+  enum phase phase;
+  struct balancer *balancer; /* in HEADER; else NULL */
+  int must_write;        /* TLS takes nothing more before the client has read */
   int fd;
   int wants;             /* events asked of the loop */
-  int is_lingering;      /* all is said: waits for the client to close */
   uint64_t last;         /* monotonic ms of the last thing that got the session on */
   uint64_t paced;        /* when we last looked how fast a message comes */
   size_t came;           /* bytes of it since */
@@ -71,7 +82,7 @@ static void look_at_stress(void)
     return;
   for (struct connection *c = all, *after; c; c = after) {
     after = c->after;
-    if (!c->is_lingering && stress_concerns(&c->near.session))
+    if (c->phase != LINGERING && stress_concerns(&c->near.session))
       loop_timer_in(&c->timer, 0);
   }
 }
@@ -80,9 +91,15 @@ static void look_at_stress(void)
 
 static void destroy(struct connection *c, const char *reason)
 {
-  log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
-                   log_num(c->near.session.commands));
-  neighbours_end(&c->near);
+  if (c->balancer) {
+    log_disconnected(c->balancer->name, reason, "0");
+    free(c->balancer);
+  } else {
+    log_disconnected(c->near.session.client, c->near.session.reason ? c->near.session.reason : reason,
+                     log_num(c->near.session.commands));
+    neighbours_end(&c->near);
+  }
+  tls_end(c->near.tls, 1);
   loop_timer_stop(&c->timer);
   stralloc_free(&c->pending);
   loop_close(c->fd);
@@ -103,7 +120,9 @@ static void destroy(struct connection *c, const char *reason)
  * when the client has sent more than we read. */
 static void linger(struct connection *c)
 {
-  c->is_lingering = 1;
+  c->phase = LINGERING;
+  tls_end(c->near.tls, 1);
+  c->near.tls = NULL;
   if (shutdown(c->fd, SHUT_WR) != 0 || loop_timer_in(&c->timer, LINGER_MS) != 0) {
     destroy(c, "closed");
     return;
@@ -119,7 +138,7 @@ static int flush(struct connection *c)
   stralloc *out = &c->near.session.out;
 
   while (c->sent < out->len) {
-    ssize_t n = write(c->fd, out->s + c->sent, out->len - c->sent);
+    ssize_t n = stream_write(c->fd, c->near.tls, out->s + c->sent, out->len - c->sent);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0 && errno == EAGAIN) {
@@ -147,9 +166,15 @@ static uint64_t patience(const struct session *s, uint64_t ms)
                                                                               : ms;
 }
 
-static uint64_t clock_of(const struct session *s)
+static uint64_t clock_of(const struct connection *c)
 {
+  const struct session *s = &c->near.session;
+
+  if (c->phase == HEADER)
+    return settings.smtpd_timeout_tls;
   switch (s->doing) {
+  case SECURING:
+    return settings.smtpd_timeout_tls;
   case DATA:
   case FULL:
     return patience(s, settings.smtpd_timeout_data);
@@ -169,7 +194,7 @@ static uint64_t clock_of(const struct session *s)
 /* the timer is only ever moved nearer; on_timer() looks whether the time is really up */
 static int set_clock(struct connection *c)
 {
-  uint64_t now = loop_now(), due = c->last + clock_of(&c->near.session);
+  uint64_t now = loop_now(), due = c->last + clock_of(c);
 
   if (c->timer.place != 0 && c->timer.at <= due)
     return 0;
@@ -242,13 +267,72 @@ static int write_and_go_on(struct connection *c)
   return 0;
 }
 
+/* ---- TLS */
+
+static void settle(struct connection *c);
+
+static void secured(struct connection *c)
+{
+  struct session *s = &c->near.session;
+  char tls[TLS_TEXT], name[256];
+
+  tls_describe(c->near.tls, tls);
+  tls_server_name(c->near.tls, name);
+  log_secured(s->client, tls, name);
+  c->phase = TALKING;
+  c->last = loop_now();
+  session_secured(s, tls);
+  settle(c);
+}
+
+static void shake(struct connection *c)
+{
+  switch (tls_handshake(c->near.tls)) {
+  case TLS_DONE:
+    secured(c);
+    break;
+  case TLS_WAITS:
+    want(c, tls_wants(c->near.tls) == POLLOUT ? LOOP_WRITE : LOOP_READ);
+    break;
+  case TLS_FAILED: /* the alert that says why is on its way */
+    log_unsecured(c->near.session.client, tls_why(c->near.tls));
+    c->near.session.reason = "TLS handshake failed";
+    linger(c);
+    break;
+  default:
+    log_unsecured(c->near.session.client, "the client closed");
+    destroy(c, "client closed");
+  }
+}
+
+/* all replies are written. What the client sent behind STARTTLS is in clear, whoever said it, and
+ * must never be taken for a part of what is encrypted. */
+static void secure(struct connection *c)
+{
+  struct session *s = &c->near.session;
+
+  if (c->pending.len > 0)
+    log_discarded(s->client, log_num(c->pending.len));
+  stralloc_free(&c->pending);
+  c->pending = (stralloc){0};
+  c->near.tls = tls_server_start(c->fd, s->service);
+  c->last = loop_now();
+  if (!c->near.tls || set_clock(c) != 0) {
+    log_unsecured(s->client, c->near.tls ? "out of memory" : "no certificate, or out of memory");
+    destroy(c, "no TLS");
+    return;
+  }
+  c->phase = SHAKING;
+  shake(c);
+}
+
 /* after anything happened: writes what is to be written, and says what to wait for */
 static void settle(struct connection *c)
 {
   struct session *s = &c->near.session;
   int events;
 
-  if (c->is_lingering)
+  if (c->phase != TALKING)
     return;
   if (is_stopping && s->doing == COMMAND)
     session_end(s, REPLY_SHUTDOWN, "shutdown");
@@ -263,6 +347,10 @@ static void settle(struct connection *c)
       linger(c);
     return;
   }
+  if (s->doing == SECURING && s->out.len == 0) {
+    secure(c);
+    return;
+  }
   if (set_clock(c) != 0) {
     destroy(c, "out of memory");
     return;
@@ -272,6 +360,8 @@ static void settle(struct connection *c)
   events = session_is_ready(s) ? LOOP_READ : c->wants & LOOP_READ;
   if (c->sent < s->out.len && !holds_replies(s))
     events |= LOOP_WRITE;
+  if (c->must_write)
+    events = LOOP_WRITE;
   want(c, events);
 }
 
@@ -305,14 +395,19 @@ static void take_input(struct connection *c)
     resume(c);
     return;
   }
-  n = read(c->fd, buf + have, READ_MAX);
+  n = stream_read(c->fd, c->near.tls, buf + have, READ_MAX);
+  if (n < 0 && errno == EBUSY) {
+    c->must_write = 1;
+    want(c, LOOP_WRITE);
+    return;
+  }
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
     if (errno == EAGAIN)
       loop_drained(c->fd, LOOP_READ);
     return;
   }
   if (n <= 0) {
-    destroy(c, n == 0 ? "client closed" : "read failed");
+    destroy(c, n == 0 ? "client closed" : errno == EPROTO ? "TLS broken" : "read failed");
     return;
   }
   if (have > 0)
@@ -323,6 +418,35 @@ static void take_input(struct connection *c)
     destroy(c, "out of memory");
   else
     settle(c);
+}
+
+/* ---- the PROXY header */
+
+static void begin(struct connection *c, const struct service *service, const struct ip *ip, uint16_t port);
+
+static void refuse_header(struct connection *c, const char *why)
+{
+  log_unproxied(c->balancer->name, why);
+  destroy(c, "no PROXY header");
+}
+
+static void read_header(struct connection *c)
+{
+  struct balancer *b = c->balancer;
+  const char *why = "";
+
+  switch (balancer_read(b, c->fd, &why)) {
+  case PROXY_MORE:
+    break;
+  case PROXY_BAD:
+    refuse_header(c, why);
+    break;
+  case PROXY_DONE:
+    c->balancer = NULL;
+    c->last = loop_now();
+    begin(c, b->service, &b->ip, b->port);
+    free(b);
+  }
 }
 
 static void discard_input(struct connection *c)
@@ -341,9 +465,24 @@ static void ready(struct loop_handler *h, int fd, int events)
   struct connection *c = (struct connection *)h;
 
   (void)fd;
-  if (c->is_lingering)
+  if (c->phase == HEADER) {
+    read_header(c);
+    return;
+  }
+  if (c->phase == LINGERING) {
     discard_input(c);
-  else if (events & LOOP_WRITE)
+    return;
+  }
+  if (c->phase == SHAKING) {
+    shake(c);
+    return;
+  }
+  if ((events & LOOP_WRITE) && c->must_write) {
+    c->must_write = 0;
+    take_input(c); /* which gives TLS its turn */
+    return;
+  }
+  if (events & LOOP_WRITE)
     resume(c); /* with room for replies there may be room for commands */
   else if (session_is_ready(&c->near.session))
     take_input(c);
@@ -396,10 +535,23 @@ static void out_of_time(struct connection *c)
 static void on_timer(struct loop_timer *t)
 {
   struct connection *c = of_timer(t);
-  int is_late = loop_now() >= c->last + clock_of(&c->near.session);
+  int is_late = loop_now() >= c->last + clock_of(c);
 
-  if (c->is_lingering) {
+  if (c->phase == LINGERING) {
     destroy(c, "closed");
+    return;
+  }
+  if (is_late && c->phase == HEADER) {
+    refuse_header(c, "the load balancer took too long");
+    return;
+  }
+  if (is_late && c->phase == SHAKING) {
+    log_unsecured(c->near.session.client, "the client took too long");
+    destroy(c, "timeout in the TLS handshake");
+    return;
+  }
+  if (c->phase == SHAKING || c->phase == HEADER) {
+    set_clock(c);
     return;
   }
   if (is_late && c->sent < c->near.session.out.len && !holds_replies(&c->near.session)) {
@@ -418,11 +570,29 @@ static void answered(struct neighbours *n)
 
 /* ---- beginning */
 
+/* the client is known: its session begins */
+static void begin(struct connection *c, const struct service *service, const struct ip *ip, uint16_t port)
+{
+  c->phase = TALKING;
+  neighbours_start(&c->near, service, ip, port, answered);
+  log_connected(c->near.session.client, service->word);
+  look_at_stress();
+  if (c->near.session.doing == COMMAND)
+    listen_early(c);
+  settle(c);
+}
+
 int connection_open(int fd, const struct service *service, const struct ip *ip, uint16_t port)
 {
+  /* who comes by a local socket is nobody's load balancer */
+  int is_balanced = !service->is_lmtp && ip_in_list(ip, settings.proxy_networks);
   struct connection *c = calloc(1, sizeof *c);
 
-  if (!c || loop_add(fd, &c->handler) != 0) {
+  if (c && is_balanced)
+    c->balancer = balancer_new(service, ip, port);
+  if (!c || (is_balanced && !c->balancer) || loop_add(fd, &c->handler) != 0) {
+    if (c)
+      free(c->balancer);
     free(c);
     close(fd);
     return -1;
@@ -436,13 +606,21 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
     all->before = c;
   all = c;
   census_tell(++count);
-  neighbours_start(&c->near, service, ip, port, answered);
-  log_connected(c->near.session.client, service->word);
-  look_at_stress();
-  if (c->near.session.doing != PAUSED)
-    listen_early(c);
-  settle(c);
+  if (!is_balanced) {
+    begin(c, service, ip, port);
+    return 0;
+  }
+  want(c, LOOP_READ);
+  if (set_clock(c) != 0)
+    destroy(c, "out of memory");
   return 0;
+}
+
+/* whether it can be told to go: no message of its is on its way into the queue */
+static int is_interruptible(const struct session *s)
+{
+  return s->doing < DATA || s->doing == ASKED || s->doing == OPENING || s->doing == AWAITING ||
+         s->doing == PAUSED;
 }
 
 void connection_stop_all(void (*gone)(void))
@@ -457,14 +635,12 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->near.session.doing < DATA || c->near.session.doing == ASKED ||
-        c->near.session.doing == OPENING || c->near.session.doing == AWAITING ||
-        c->near.session.doing == PAUSED)
+    if (c->phase == TALKING && c->near.session.doing != SECURING && is_interruptible(&c->near.session))
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
-    if (c->is_lingering)
-      destroy(c, "closed");
-    else
+    if (c->phase == TALKING && c->near.session.doing != SECURING)
       settle(c);
+    else
+      destroy(c, c->phase == LINGERING ? "closed" : "shutdown");
     c = after;
   }
 }

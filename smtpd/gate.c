@@ -120,10 +120,11 @@ static uint64_t banner_delay(const struct session *s)
 void gate_open(struct gate *g, struct session *s)
 {
   g->session = s;
+  s->is_early = s->is_over = 0;
   s->is_unlimited = s->service->is_lmtp || judge_is_unlimited(s->world->table(), &s->ip);
   if (!s->is_unlimited && is_too_many(g))
     return;
-  s->pause = banner_delay(s);
+  s->pause = s->doing == COMMAND ? banner_delay(s) : 0;
   if (s->pause > 0)
     s->doing = PAUSED;
   if (!s->is_unlimited)

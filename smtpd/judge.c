@@ -312,16 +312,10 @@ void judge_client(const struct table *t, const struct ip *ip, struct access_rule
 
 int judge_is_unlimited(const struct table *t, const struct ip *ip)
 {
-  const char *p = settings.unlimited_clients;
   struct access_rule r;
 
-  while (*(p += strspn(p, " \t"))) {
-    size_t n = strcspn(p, " \t");
-    struct ip_net net;
-    if (ip_net_parse(p, n, &net) == 0 && ip_in_net(ip, &net))
-      return 1;
-    p += n;
-  }
+  if (ip_in_list(ip, settings.unlimited_clients))
+    return 1;
   judge_client(t, ip, &r);
   return r.action == ACCESS_RELAY;
 }

@@ -103,8 +103,31 @@ static int await(struct session *s, int for_mail)
   return gate_awaits(&of_session(s)->gate, for_mail);
 }
 
-static const struct session_world world = {program_table, ask, open_message, send_data, commit,
-                                           give_up, await, gate_over, gate_over_rate};
+/* connection.c does the rest when the reply is written */
+static int start_tls(struct session *s)
+{
+  (void)s;
+  return tls_server_is_ready() ? 0 : -1;
+}
+
+static int binding(struct session *s, const char *type, unsigned char *out)
+{
+  return tls_server_binding(of_session(s)->tls, type, out);
+}
+
+static void begin_anew(struct session *s)
+{
+  struct neighbours *n = of_session(s);
+
+  gate_close(&n->gate);
+  gate_open(&n->gate, s);
+}
+
+static const struct session_world world = {
+  .table = program_table, .ask = ask, .open = open_message, .data = send_data, .commit = commit,
+  .abort = give_up, .can_tls = tls_server_is_ready, .start_tls = start_tls, .binding = binding,
+  .await = await, .over = gate_over, .over_rate = gate_over_rate, .renamed = begin_anew,
+};
 
 /* ---- answers */
 

@@ -13,6 +13,7 @@
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
 #include "smtpd/session.h"
+#include "smtpd/tls_server.h"
 
 /* zeroes are its beginning */
 struct neighbours {
@@ -21,6 +22,7 @@ struct neighbours {
   struct knows knows;
   struct gate gate;
   struct loop_timer discarding; /* a message that goes nowhere: the answers in its intake's place */
+  struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };
 

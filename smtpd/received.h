@@ -10,6 +10,7 @@
 #include <stralloc.h>
 
 #include "common/ip.h"
+#include "smtpd/session.h"
 
 #define RECEIVED_MAX 2048
 
@@ -19,6 +20,7 @@ struct received {
   const struct ip *ip;
   const char *hostname; /* ours */
   const char *protocol; /* SMTP, ESMTP */
+  const struct session_tls *tls; /* NULL: in clear */
   const char *id;
   const char *rcpt;     /* the one recipient, or NULL */
   uint64_t time;

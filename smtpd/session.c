@@ -239,16 +239,58 @@ void session_reset(struct session *s)
     s->order = HAVE_HELLO;
 }
 
+/* the first word of a session is ours */
+static void greet(struct session *s)
+{
+  s->argument = settings.hostname;
+  session_reply(s, REPLY_BANNER, "", 0);
+}
+
+/* what the client said before counts for nothing: anybody between us could have said it */
+static void forget(struct session *s)
+{
+  session_reset(s);
+  s->order = HAVE_NOTHING;
+  s->is_esmtp = 0;
+  stralloc_free(&s->hello.name);
+  s->hello = (struct hello){0};
+  clear(&s->said);
+  clear(&s->login);
+}
+
+static void call(struct session *s, const struct ip *ip, uint16_t port)
+{
+  s->ip = *ip;
+  ip_port_format(s->client, ip, port);
+  ip_format(s->address, ip);
+  s->verbs_off = access_verbs_off(s->world->table(), ip);
+}
+
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login)
+{
+  struct ip is = *ip; /* may be the session's own */
+
+  forget(s);
+  call(s, &is, port);
+  if (login && (!stralloc_copys(&s->login, login) || !stralloc_0(&s->login)))
+    s->login.len = 0;
+  if (s->world->renamed)
+    s->world->renamed(s);
+  if (s->doing != ENDED)
+    greet(s);
+}
+
 void session_start(struct session *s, const struct session_world *w, const struct service *service,
                    const struct ip *ip, uint16_t port)
 {
-  *s = (struct session){.world = w, .service = service, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
+  *s = (struct session){.world = w, .service = service, .doing = COMMAND, .order = HAVE_NOTHING,
                         .refusal = REPLY_NONE, .mail = {.ret = ""}};
-  ip_port_format(s->client, ip, port);
-  ip_format(s->address, ip);
-  s->verbs_off = access_verbs_off(w->table(), ip);
-  s->argument = settings.hostname;
-  session_reply(s, REPLY_BANNER, "", 0);
+  call(s, ip, port);
+  s->may_xclient = ip_in_list(ip, settings.xclient_networks);
+  if (service->is_tls_first)
+    s->doing = SECURING;
+  else
+    greet(s);
 }
 
 void session_close(struct session *s)
@@ -446,7 +488,7 @@ static void log_taken(const struct session *s, const char *id)
   const char *by = s->mail.fated.len ? s->mail.fated.s : NULL;
 
   if (session_is_discarded(s)) {
-    log_discarded(s->client, s->mail.from.s, log_num(s->mail.nrcpt + s->mail.ndropped), by,
+    log_thrown_away(s->client, s->mail.from.s, log_num(s->mail.nrcpt + s->mail.ndropped), by,
                   log_num(s->end.size));
     return;
   }
@@ -458,6 +500,19 @@ static void log_taken(const struct session *s, const char *id)
 int session_is_discarded(const struct session *s)
 {
   return s->mail.fate == FATE_DISCARD || (s->mail.nrcpt == 0 && s->mail.ndropped > 0);
+void session_secured(struct session *s, const char *tls)
+{
+  size_t n = strcspn(tls, " ");
+
+  if (s->doing != SECURING)
+    return;
+  forget(s);
+  s->tls.is_on = 1;
+  snprintf(s->tls.version, sizeof s->tls.version, "%.*s", (int)n, tls);
+  snprintf(s->tls.cipher, sizeof s->tls.cipher, "%s", tls[n] ? tls + n + 1 : "");
+  s->doing = COMMAND;
+  if (s->service->is_tls_first)
+    greet(s);
 }
 
 void session_done(struct session *s, const char *id)

@@ -40,8 +40,9 @@ enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT 
  * 6 COMMITTING   waits for session_done()
  * 7 AWAITING     waits for session_found(): a command needs what DNS says of the client
  * 8 PAUSED       waits for session_go_on(): what is in `out` is held back for `pause`
- * 9 ENDED        takes nothing; what is in `out` is the last */
-enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, AWAITING, PAUSED, ENDED };
+ * 9 SECURING     waits for session_secured(): when `out` is written, TLS begins
+ * 10 ENDED       takes nothing; what is in `out` is the last */
+enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, AWAITING, PAUSED, SECURING, ENDED };
 
 /* what is counted for each client network (limits.h) */
 enum limit { LIMIT_CONNECTIONS, LIMIT_MESSAGES, LIMIT_RECIPIENTS, LIMIT_ERRORS, LIMIT_COUNT };
@@ -71,10 +72,15 @@ struct session_world {
   int (*data)(struct session *s, const char *bytes, size_t len); /* EAGAIN: session_room() */
   int (*commit)(struct session *s); /* session_done(), _refused() or _lost(); EAGAIN as data */
   void (*abort)(struct session *s);
+  int (*can_tls)(void);                               /* whether there is a certificate */
+  int (*start_tls)(struct session *s);                /* after what is in `out`; session_secured() */
+  /* channel binding, tls_server.h: its length in out (64 bytes), or -1 */
+  int (*binding)(struct session *s, const char *type, unsigned char *out);
   /* these may be NULL: nothing is asked of DNS, nothing counted */
   int (*await)(struct session *s, int for_mail); /* 1: it is not there yet; session_found() follows */
   int (*over)(struct session *s, enum limit l);  /* one more; whether that is too many */
   int (*over_rate)(struct session *s, const struct judge_rate *r);
+  void (*renamed)(struct session *s); /* another client, by XCLIENT: all that is known begins anew */
 };
 
 /* the TLS session under this one; texts are OpenSSL's words, printable */
@@ -93,6 +99,7 @@ struct session {
   enum session_order order;
   int is_esmtp;
   struct session_tls tls;
+  int may_xclient;        /* it came from a host that may speak in another's name */
   stralloc login;         /* who AUTH proved the client to be, NUL-terminated; empty: nobody. 255 bytes */
   uint32_t verbs_off;     /* verbs not offered to this client */
   struct hello hello;
@@ -142,6 +149,8 @@ void session_refused(struct session *s, const char *reply);
 void session_lost(struct session *s);
 void session_room(struct session *s);
 void session_done(struct session *s, const char *id);
+/* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+void session_secured(struct session *s, const char *tls);
 
 /* what DNS says is there, or will not come */
 void session_found(struct session *s);
@@ -170,6 +179,9 @@ const char *session_protocol(const struct session *s);
 int session_is_discarded(const struct session *s);
 /* drops the transaction */
 void session_reset(struct session *s);
+/* another client speaks from here on, who has proved to be login (NULL: nobody): all is forgotten,
+ * and the banner is said to it */
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login);
 /* puts the number v in s->number and makes it the argument */
 void session_argument(struct session *s, uint64_t v);
 

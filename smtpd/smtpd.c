@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/confine.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/program.h"
 #include "common/settings.h"
@@ -17,6 +18,9 @@
 #include "smtpd/knows.h"
 #include "smtpd/limits.h"
 #include "smtpd/listener.h"
+#include "smtpd/tls_names.h"
+#include "smtpd/tls_server.h"
+#include "smtpd/tls_tickets.h"
 
 #define FINISH_MS 2000 /* for messages under way when we are asked to stop */
 
@@ -43,6 +47,18 @@ static int take_channel(const char *peer, int fd)
   return close(fd);
 }
 
+static int take_certificates(int fd)
+{
+  if (tls_names_load(fd) != 0)
+    log_warning("smtpd", "there is no certificate: STARTTLS is not offered");
+  return 0;
+}
+
+static int take_ticket_key(const char *service, const char *key)
+{
+  return tls_tickets_add(service, key);
+}
+
 static int take_table(const struct table *t)
 {
   listener_prune(t);
@@ -51,6 +67,10 @@ static int take_table(const struct table *t)
 
 static int start(void)
 {
+  const char *why;
+
+  if (tls_server_prepare(&why) != 0)
+    log_failed("smtpd", "TLS", why);
   confine_descriptors((unsigned long)settings.session_limit + 64);
   if (confine_program("smtpd", NULL, 0) != 0)
     return -1;
@@ -77,7 +97,7 @@ int main(int argc, char **argv)
 {
   static const struct program smtpd = {
     .name = "smtpd", .dir = take_dir, .listen = take_listener, .channel = take_channel, .table = take_table,
-    .start = start, .stop = stop,
+    .certificates = take_certificates, .ticket_key = take_ticket_key, .start = start, .stop = stop,
   };
 
   return program_main(&smtpd, argc, argv);

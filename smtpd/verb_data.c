@@ -34,6 +34,7 @@ static int make_received(struct session *s)
     .ip = &s->ip,
     .hostname = settings.hostname,
     .protocol = session_protocol(s),
+    .tls = s->tls.is_on ? &s->tls : NULL,
     .id = s->id,
     .rcpt = s->mail.nrcpt == 1 ? s->mail.rcpts.s : NULL,
     .time = (uint64_t)time(NULL),

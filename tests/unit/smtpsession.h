@@ -15,7 +15,8 @@
 /* what the world does, and what it was given */
 struct fake {
   const struct table *table;
-  int no_auth, no_intake, is_full, is_lost; /* faults */
+  int no_auth, no_intake, is_full, is_lost, no_tls_now; /* faults */
+  int has_tls;
   const char *refuse_open, *refuse_commit;  /* replies of the intake */
   stralloc asked, message;
   unsigned int opened, committed, aborted;
@@ -72,8 +73,29 @@ static void fake_abort(struct session *s)
   fake.is_open = 0;
 }
 
-static const struct session_world fake_world = {fake_table, fake_ask,    fake_open,
-                                                fake_data,  fake_commit, fake_abort};
+static int fake_can_tls(void)
+{
+  return fake.has_tls;
+}
+
+static int fake_start_tls(struct session *s)
+{
+  (void)s;
+  return fake.no_tls_now ? -1 : 0;
+}
+
+static int fake_binding(struct session *s, const char *type, unsigned char *out)
+{
+  if (!s->tls.is_on || strcmp(type, "tls-exporter") != 0)
+    return -1;
+  memset(out, 'b', 32);
+  return 32;
+}
+
+static const struct session_world fake_world = {
+  .table = fake_table, .ask = fake_ask, .open = fake_open, .data = fake_data, .commit = fake_commit,
+  .abort = fake_abort, .can_tls = fake_can_tls, .start_tls = fake_start_tls, .binding = fake_binding,
+};
 
 static enum verdict fake_verdict(void)
 {
@@ -98,6 +120,9 @@ static int fake_answer(struct session *s)
     } else {
       session_opened(s, "42.1");
     }
+    return 1;
+  case SECURING:
+    session_secured(s, "TLSv1.3 TLS_AES_256_GCM_SHA384");
     return 1;
   case COMMITTING:
     fake.is_open = 0;
@@ -124,6 +149,8 @@ static void fake_feed(struct session *s, const char *bytes, size_t len, size_t p
       pending.len -= used;
       continue;
     }
+    if (s->doing == SECURING)
+      pending.len = 0; /* what came in clear */
     if (fake_answer(s))
       continue;
     if (at == len || !session_is_ready(s))

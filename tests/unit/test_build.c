@@ -32,7 +32,6 @@ static const struct {
   {"listen", "127.0.0.1 mx", 0},
   {"listen", "127.0.0.1:0 mx", 0},
   {"listen", "127.0.0.1:587 submission", 1},
-  {"listen", "127.0.0.1:465 submissions", 1},
   {"listen", "127.0.0.1:24 lmtp", 0},
   {"listen", "unix:lmtp lmtp", 1},
   {"listen", "unix:lmtp mx", 0},
