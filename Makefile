@@ -27,7 +27,7 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lgsasl -lcrypt -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service sasl base64)
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service dnslist sasl base64)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
@@ -41,14 +41,17 @@ PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope prob
 COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
+# one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_auth verb_xclient verb_other \
+                enddata received access_check judge decide sender stress)
+
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush certificates selfsigned tickets user_command) smtpd/password.c
 
-bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c smtpd/limits.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream census tls_server tls_names tls_tickets neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_other enddata received \
-                               access_check handoff knows slots verb_auth login userslink sender)
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream proxy balancer census tls_server tls_names tls_tickets neighbours handoff knows login userslink slots \
+                               gate limits clientdns dnsanswers asklink) $(SESSION_SRC) resolve/answer.c
 libexec_heloise-pam_SRC     := smtpd/pam.c smtpd/pam_children.c
 libexec_heloise-pam_LIBS    := -lpam
 libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_pam backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)
@@ -87,6 +90,7 @@ help:
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
+	@echo 'make bench-sessions   what sessions cost, and how fast they are, beside Postfix (HELD=10000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -116,6 +120,10 @@ bench: all
 bench-queue: all
 	@$(MAKE) --no-print-directory benchers
 	@tests/bench/queue $(BUILD)
+
+bench-sessions: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/sessions $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -259,4 +267,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean

@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
+#include "smtpd/decide.h"
 #include "smtpd/verb.h"
 #include "smtpd/verb_auth.h"
 
@@ -17,7 +18,7 @@
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_AUTH,
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_AUTH, VERBN_XCLIENT,
                                            VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
@@ -89,7 +90,7 @@ static enum reply judge(struct session *s, const struct command *c, int is_esmtp
   struct access_rule rule;
   const char *why, *failed = NULL;
 
-  access_of_client(t, &s->ip, &rule);
+  decide_greeting(s, &rule);
   s->hello.name = (stralloc){0};
   if (hello_judge(c->arg, c->arglen, policy_for(&rule), &s->hello, &why) != 0)
     failed = why;
@@ -125,13 +126,16 @@ static int put_keyword(struct session *s, enum verb_number verb, int is_last)
          units_format_number(&s->out, settings.message_size_limit) == 0;
   if (ok && verb == VERBN_AUTH)
     ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
+  if (ok && verb == VERBN_XCLIENT)
+    ok = stralloc_cats(&s->out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
   return ok && stralloc_cats(&s->out, "\r\n");
 }
 
 static int is_offered(struct session *s, enum verb_number verb)
 {
   return !(s->verbs_off & 1U << verb) && (verb != VERBN_STARTTLS || verb_can_starttls(s)) &&
-         (verb != VERBN_AUTH || auth_offered(s));
+         (verb != VERBN_AUTH || auth_offered(s)) &&
+         (verb != VERBN_XCLIENT || verb_can_xclient(s));
 }
 
 /* the first line is our name alone: no word there can be taken for a keyword */

@@ -14,6 +14,7 @@ static const char *const tables[][3] = {
   {"settings", "header-size-limit", "2k"},
   {"settings", "line-length-limit", "2000"},
   {"settings", "received-limit", "5"},
+  {"settings", "xclient-networks", "2001:db8::/32"},
   {"domains", "example.org", "local"},
   {"access", "client:192.0.2.0/24", "relay"},
   {"access", "client:203.0.113.0/24", "helo=junk"},
