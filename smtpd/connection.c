@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/secret.h"
 #include "common/settings.h"
 #include "smtpd/balancer.h"
 #include "smtpd/census.h"
@@ -87,6 +88,13 @@ static void look_at_stress(void)
   }
 }
 
+/* what was taken may have been a password */
+static void wipe(const struct connection *c, char *s, size_t len)
+{
+  if (c->near.session.has_auth && len > 0)
+    explicit_bzero(s, len);
+}
+
 /* ---- end */
 
 static void destroy(struct connection *c, const char *reason)
@@ -101,7 +109,7 @@ static void destroy(struct connection *c, const char *reason)
   }
   tls_end(c->near.tls, 1);
   loop_timer_stop(&c->timer);
-  stralloc_free(&c->pending);
+  secret_free(&c->pending);
   loop_close(c->fd);
   if (c->before)
     c->before->after = c->after;
@@ -182,8 +190,9 @@ static uint64_t clock_of(const struct connection *c)
     return s->pause;
   case OPENING:
     return OPENING_MS;
-  case ASKED: /* knows.c has a clock */
-  case AWAITING: /* so has clientdns.c */
+  case ASKED: /* knows.c has a clock, and login.c, and clientdns.c */
+  case AWAITING:
+  case PROVING:
   case COMMITTING:
     return WAITING_MS;
   default:
@@ -250,6 +259,7 @@ static size_t feed(struct connection *c)
     return 0;
   memmove(c->pending.s, c->pending.s + used, c->pending.len - used);
   c->pending.len -= used;
+  wipe(c, c->pending.s + c->pending.len, used);
   return used;
 }
 
@@ -369,6 +379,7 @@ static void settle(struct connection *c)
 
 static int keep(struct connection *c, const char *bytes, size_t len)
 {
+  wipe(c, c->pending.s, c->pending.len);
   if (len == 0 && c->pending.a > 1024) {
     stralloc_free(&c->pending);
     c->pending = (stralloc){0};
@@ -414,10 +425,12 @@ static void take_input(struct connection *c)
     memcpy(buf, c->pending.s, have);
   have += (size_t)n;
   used = give(c, buf, have);
-  if (keep(c, buf + used, have - used) != 0)
+  if (keep(c, buf + used, have - used) != 0) {
     destroy(c, "out of memory");
-  else
-    settle(c);
+    return;
+  }
+  wipe(c, buf, have);
+  settle(c);
 }
 
 /* ---- the PROXY header */
@@ -511,6 +524,7 @@ static void out_of_time(struct connection *c)
   switch (s->doing) {
   case COMMAND:
   case SKIP:
+  case RESPONSE:
     session_end(s, REPLY_TIMEOUT, "timeout");
     break;
   case DATA:
@@ -619,8 +633,8 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
 /* whether it can be told to go: no message of its is on its way into the queue */
 static int is_interruptible(const struct session *s)
 {
-  return s->doing < DATA || s->doing == ASKED || s->doing == OPENING || s->doing == AWAITING ||
-         s->doing == PAUSED;
+  return s->doing < DATA || s->doing == ASKED || s->doing == PROVING || s->doing == OPENING ||
+         s->doing == AWAITING || s->doing == PAUSED;
 }
 
 void connection_stop_all(void (*gone)(void))

@@ -12,6 +12,7 @@
 #include "smtpd/gate.h"
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
+#include "smtpd/login.h"
 #include "smtpd/session.h"
 #include "smtpd/tls_server.h"
 
@@ -22,6 +23,7 @@ struct neighbours {
   struct knows knows;
   struct gate gate;
   struct loop_timer discarding; /* a message that goes nowhere: the answers in its intake's place */
+  struct login login;
   struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };

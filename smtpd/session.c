@@ -17,6 +17,7 @@
 #include "smtpd/access_check.h"
 #include "smtpd/stress.h"
 #include "smtpd/verb.h"
+#include "smtpd/verb_auth.h"
 
 #define ARGUMENT_MAX 400 /* bytes of a %s: the reply stays under 512 */
 #define LOGGED_MAX 200   /* bytes of a refused command that are logged */
@@ -154,6 +155,7 @@ static void end(struct session *s, enum reply r, const char *argument, const cha
   if (s->doing == ENDED)
     return;
   s->world->abort(s);
+  s->world->forgo(s);
   s->doing = ENDED;
   s->reason = reason;
   s->argument = argument;
@@ -299,6 +301,7 @@ void session_close(struct session *s)
                      &s->asked,      &s->received, &s->out,       &s->refusal_text};
 
   s->world->abort(s);
+  s->world->forgo(s);
   s->doing = ENDED;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     stralloc_free(all[i]);
@@ -340,6 +343,7 @@ static void run_line(struct session *s, const char *line, size_t len)
     r = REPLY_HAS_CONTROL;
   else
     r = verb_run(s, &c);
+  auth_hide(s, &c, r, &line, &len);
   session_reply(s, r, line, len);
   pause_if_asked(s);
 }
@@ -364,26 +368,40 @@ static int must_wait(struct session *s, const char *line, size_t len)
 static void line_too_long(struct session *s, const char *line, size_t len)
 {
   s->commands++;
+  if (s->has_auth || auth_is_command(line, len))
+    len = 0;
   session_argument(s, settings.command_length_limit);
   session_reply(s, REPLY_TOO_LONG, line, len);
+}
+
+static size_t line_limit(const struct session *s, const char *bytes, size_t len)
+{
+  return s->doing == RESPONSE || auth_is_command(bytes, len) ? AUTH_LINE_MAX
+                                                             : settings.command_length_limit;
 }
 
 /* takes one command line; 0 when it is not complete */
 static size_t feed_line(struct session *s, const char *bytes, size_t len)
 {
   const char *lf = memchr(bytes, '\n', len);
-  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text;
+  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text, limit = line_limit(s, bytes, len);
 
-  if (!lf && len <= settings.command_length_limit)
+  if (!lf && len <= limit)
     return 0;
   if (!lf) {
+    s->is_skipping_response = s->doing == RESPONSE;
+    s->has_auth |= auth_is_command(bytes, len);
     s->doing = SKIP;
     return len;
   }
   text = line - 1;
   if (text > 0 && bytes[text - 1] == '\r')
     text--;
-  if (line > settings.command_length_limit)
+  if (s->doing == RESPONSE && line > limit)
+    auth_too_long(s);
+  else if (s->doing == RESPONSE)
+    auth_response(s, bytes, text);
+  else if (line > limit)
     line_too_long(s, bytes, text);
   else if (must_wait(s, bytes, text))
     return 0;
@@ -399,7 +417,10 @@ static size_t skip_line(struct session *s, const char *bytes, size_t len)
   if (!lf)
     return len;
   s->doing = COMMAND;
-  line_too_long(s, "", 0);
+  if (s->is_skipping_response)
+    auth_too_long(s);
+  else
+    line_too_long(s, "", 0);
   return (size_t)(lf - bytes) + 1;
 }
 
@@ -500,6 +521,8 @@ static void log_taken(const struct session *s, const char *id)
 int session_is_discarded(const struct session *s)
 {
   return s->mail.fate == FATE_DISCARD || (s->mail.nrcpt == 0 && s->mail.ndropped > 0);
+}
+
 void session_secured(struct session *s, const char *tls)
 {
   size_t n = strcspn(tls, " ");

@@ -15,12 +15,12 @@
 #include "smtpd/clientdns.h"
 #include "smtpd/connection.h"
 #include "smtpd/handoff.h"
-#include "smtpd/knows.h"
 #include "smtpd/limits.h"
 #include "smtpd/listener.h"
 #include "smtpd/tls_names.h"
 #include "smtpd/tls_server.h"
 #include "smtpd/tls_tickets.h"
+#include "smtpd/userslink.h"
 
 #define FINISH_MS 2000 /* for messages under way when we are asked to stop */
 
@@ -41,7 +41,7 @@ static int take_channel(const char *peer, int fd)
   if (strcmp(peer, "intake") == 0)
     return handoff_channel(fd);
   if (strcmp(peer, "auth") == 0)
-    return knows_channel(fd);
+    return userslink_channel(fd);
   if (strcmp(peer, "resolve") == 0)
     return asklink_channel(fd);
   return close(fd);

@@ -12,6 +12,7 @@
 #include "common/verbs.h"
 #include "common/xtext.h"
 #include "smtpd/decide.h"
+#include "smtpd/sender.h"
 #include "smtpd/verb.h"
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
@@ -106,6 +107,19 @@ static int complete(struct address *a)
          stralloc_0(&a->text) && (a->text.len--, 1);
 }
 
+/* who may send here, and as whom */
+static enum reply check_login(struct session *s, const char *sender)
+{
+  s->decided = "service";
+  if (s->login.len == 0)
+    return s->service->needs_login && !s->mail.is_relay ? REPLY_LOGIN_FIRST : REPLY_NONE;
+  s->decided = "senders";
+  if (!settings.sender_check || sender_is_allowed(s->world->table(), s->login.s, sender, verb_own_domain()))
+    return REPLY_NONE;
+  s->argument = s->login.s;
+  return REPLY_NOT_YOUR_SENDER;
+}
+
 static enum reply take_sender(struct session *s, struct address *a)
 {
   enum reply r;
@@ -121,6 +135,9 @@ static enum reply take_sender(struct session *s, struct address *a)
     if (!complete(a))
       return REPLY_NO_MEMORY;
   }
+  r = check_login(s, a->text.s);
+  if (r != REPLY_NONE)
+    return r;
   return stralloc_copyb(&s->mail.from, a->text.s, a->text.len + 1) ? REPLY_NONE : REPLY_NO_MEMORY;
 }
 
