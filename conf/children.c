@@ -63,8 +63,7 @@ static const struct {
 } links[] = {
   {SMTPD, INTAKE}, {SMTPD, AUTH},    {SUBMISSION, INTAKE}, {SUBMISSION, AUTH}, {LOCAL, INTAKE},
   {INTAKE, QUEUE}, {DELIVER, QUEUE}, {LOCAL, QUEUE},       {RESOLVE, DELIVER},
-  {AUTH, PAM},
-  {SMTPD, RESOLVE}, {SUBMISSION, RESOLVE},
+  {SMTPD, RESOLVE}, {SUBMISSION, RESOLVE}, {AUTH, PAM},
 };
 #define LINKS (sizeof links / sizeof *links)
 

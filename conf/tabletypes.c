@@ -226,6 +226,15 @@ static int key_access(const char *s, size_t len, struct tablekey *k, const char 
   return is_ok ? put_lower(k, s, n + 1, rest, restlen) : -1;
 }
 
+/* a zone, with room for an address before it */
+static int key_dnslist(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  *why = "expected the zone of a DNS list, such as list.example.org, of at most 183 bytes";
+  return is_domain(s, len) && len <= DNSLIST_NAME_MAX - DNSLIST_LABELS
+           ? put_lower(k, "", 0, s, len)
+           : -1;
+}
+
 static int key_login(const char *s, size_t len, struct tablekey *k, const char **why)
 {
   *why = "expected a login of at most 255 bytes, without spaces";
@@ -243,15 +252,6 @@ static int key_sender(const char *s, size_t len, struct tablekey *k, const char 
     is_ok = address_parse(s, len, 1, &a, why) == 0 && *a.domain;
   stralloc_free(&a.text);
   return is_ok ? put_lower(k, "", 0, s, len) : -1;
-}
-
-/* a zone, with room for an address before it */
-static int key_dnslist(const char *s, size_t len, struct tablekey *k, const char **why)
-{
-  *why = "expected the zone of a DNS list, such as list.example.org, of at most 183 bytes";
-  return is_domain(s, len) && len <= DNSLIST_NAME_MAX - DNSLIST_LABELS
-           ? put_lower(k, "", 0, s, len)
-           : -1;
 }
 
 /* ---- values */

@@ -5,7 +5,7 @@
 #include "resolve/lookup.h"
 
 #define ASKERS_MAX 16384    /* attempts at once */
-#define ASKER_QUESTIONS 16  /* of one attempt under way at once; more fail at once */
+#define ASKER_QUESTIONS 28  /* of one attempt under way at once; more fail at once */
 #define PROGRAM_QUESTIONS 8192 /* of a program that asks about its clients */
 
 /* the context for new questions; it stays the caller's. Before the first, askers wait. */

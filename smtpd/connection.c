@@ -74,13 +74,6 @@ static void want(struct connection *c, int events)
   c->wants = events;
 }
 
-/* what was taken may have been a password */
-static void wipe(const struct connection *c, char *s, size_t len)
-{
-  if (c->near.session.has_auth && len > 0)
-    explicit_bzero(s, len);
-}
-
 /* ---- stress */
 
 /* when it begins, the clocks of all are set anew: those of idle sessions would run on for minutes */
@@ -93,6 +86,13 @@ static void look_at_stress(void)
     if (c->phase != LINGERING && stress_concerns(&c->near.session))
       loop_timer_in(&c->timer, 0);
   }
+}
+
+/* what was taken may have been a password */
+static void wipe(const struct connection *c, char *s, size_t len)
+{
+  if (c->near.session.has_auth && len > 0)
+    explicit_bzero(s, len);
 }
 
 /* ---- end */
@@ -190,9 +190,9 @@ static uint64_t clock_of(const struct connection *c)
     return s->pause;
   case OPENING:
     return OPENING_MS;
-  case ASKED: /* knows.c has a clock */
-  case PROVING: /* so has login.c */
-  case AWAITING: /* and clientdns.c */
+  case ASKED: /* knows.c has a clock, and login.c, and clientdns.c */
+  case AWAITING:
+  case PROVING:
   case COMMITTING:
     return WAITING_MS;
   default:
@@ -633,8 +633,8 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
 /* whether it can be told to go: no message of its is on its way into the queue */
 static int is_interruptible(const struct session *s)
 {
-  return s->doing < DATA || s->doing == ASKED || s->doing == PROVING || s->doing == OPENING || s->doing == AWAITING ||
-         s->doing == PAUSED;
+  return s->doing < DATA || s->doing == ASKED || s->doing == PROVING || s->doing == OPENING ||
+         s->doing == AWAITING || s->doing == PAUSED;
 }
 
 void connection_stop_all(void (*gone)(void))

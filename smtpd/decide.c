@@ -83,6 +83,8 @@ enum reply decide_mail(struct session *s, const char *sender)
   facts_of(s, &f);
   f.sender = sender;
   j = judge_decide(&f);
+  if (trace && *j->decided)
+    trace(trace_arg, "decided", j->decided, "", "");
   s->mail.is_relay = j->may_relay;
   if (j->way == JUDGE_REFUSE)
     return refuse(s, j);
@@ -119,6 +121,8 @@ enum reply decide_rcpt(struct session *s, const char *address, const char *domai
   f.domain = domain;
   f.is_postmaster = is_postmaster;
   j = judge_decide(&f);
+  if (trace && *j->decided)
+    trace(trace_arg, "decided", j->decided, "", "");
   s->pause = j->delay;
   if (j->way == JUDGE_REFUSE)
     return refuse(s, j);

@@ -120,6 +120,14 @@ static int binding(struct session *s, const char *type, unsigned char *out)
   return tls_server_binding(of_session(s)->tls, type, out);
 }
 
+static void begin_anew(struct session *s)
+{
+  struct neighbours *n = of_session(s);
+
+  gate_close(&n->gate);
+  gate_open(&n->gate, s);
+}
+
 static int start_login(struct session *s, enum mechanism m, const char *initial, size_t len)
 {
   unsigned char exporter[TLS_BINDING_MAX], unique[TLS_BINDING_MAX];
@@ -141,14 +149,6 @@ static int respond(struct session *s, const char *bytes, size_t len)
 static void forgo(struct session *s)
 {
   login_drop(&of_session(s)->login);
-}
-
-static void begin_anew(struct session *s)
-{
-  struct neighbours *n = of_session(s);
-
-  gate_close(&n->gate);
-  gate_open(&n->gate, s);
 }
 
 static const struct session_world world = {
@@ -210,6 +210,13 @@ static void on_room(struct handoff *h)
 
 static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, on_lost, on_room};
 
+static void on_found(struct gate *g)
+{
+  struct neighbours *n = (struct neighbours *)((char *)g - offsetof(struct neighbours, gate));
+
+  n->answered(n);
+}
+
 static void on_challenge(struct login *l, const char *bytes, size_t len)
 {
   struct neighbours *n = of_login(l);
@@ -227,13 +234,6 @@ static void on_outcome(struct login *l, enum outcome o, const char *name)
 }
 
 static const struct login_ops login_ops = {on_challenge, on_outcome};
-
-static void on_found(struct gate *g)
-{
-  struct neighbours *n = (struct neighbours *)((char *)g - offsetof(struct neighbours, gate));
-
-  n->answered(n);
-}
 
 /* ---- beginning and end */
 

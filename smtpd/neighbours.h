@@ -21,9 +21,9 @@ struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
-  struct login login;
   struct gate gate;
   struct loop_timer discarding; /* a message that goes nowhere: the answers in its intake's place */
+  struct login login;
   struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };

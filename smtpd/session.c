@@ -142,7 +142,6 @@ void session_reply(struct session *s, enum reply r, const char *command, size_t 
   memcpy(text, command, len);
   text[len] = 0;
   log_refused(s->client, text, reply_text(s, before), s->hello.name.len ? s->hello.name.s : NULL, s->decided);
-  s->decided = NULL;
   if (replies[r].code >= 500)
     count_error(s);
   limit_errors(s);

@@ -164,14 +164,14 @@ void session_done(struct session *s, const char *id);
 /* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 void session_secured(struct session *s, const char *tls);
 
-void session_challenged(struct session *s, const char *bytes, size_t len);
-void session_proved(struct session *s, enum outcome o, const char *login);
 /* what DNS says is there, or will not come */
 void session_found(struct session *s);
 /* these bytes were there before the banner was sent */
 void session_spoke_early(struct session *s, size_t bytes);
 /* the pause is over */
 void session_go_on(struct session *s);
+void session_challenged(struct session *s, const char *bytes, size_t len);
+void session_proved(struct session *s, enum outcome o, const char *login);
 
 /* the client was silent for too long; or we stop: say so and end */
 void session_end(struct session *s, enum reply r, const char *reason);

@@ -124,18 +124,17 @@ static int put_keyword(struct session *s, enum verb_number verb, int is_last)
   if (ok && verb == VERBN_SIZE)
     ok = stralloc_cats(&s->out, " ") &&
          units_format_number(&s->out, settings.message_size_limit) == 0;
-  if (ok && verb == VERBN_AUTH)
-    ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
   if (ok && verb == VERBN_XCLIENT)
     ok = stralloc_cats(&s->out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+  if (ok && verb == VERBN_AUTH)
+    ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
   return ok && stralloc_cats(&s->out, "\r\n");
 }
 
 static int is_offered(struct session *s, enum verb_number verb)
 {
   return !(s->verbs_off & 1U << verb) && (verb != VERBN_STARTTLS || verb_can_starttls(s)) &&
-         (verb != VERBN_AUTH || auth_offered(s)) &&
-         (verb != VERBN_XCLIENT || verb_can_xclient(s));
+         (verb != VERBN_AUTH || auth_offered(s)) && (verb != VERBN_XCLIENT || verb_can_xclient(s));
 }
 
 /* the first line is our name alone: no word there can be taken for a keyword */

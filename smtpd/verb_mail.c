@@ -110,8 +110,10 @@ static int complete(struct address *a)
 /* who may send here, and as whom */
 static enum reply check_login(struct session *s, const char *sender)
 {
+  s->decided = "service";
   if (s->login.len == 0)
     return s->service->needs_login && !s->mail.is_relay ? REPLY_LOGIN_FIRST : REPLY_NONE;
+  s->decided = "senders";
   if (!settings.sender_check || sender_is_allowed(s->world->table(), s->login.s, sender, verb_own_domain()))
     return REPLY_NONE;
   s->argument = s->login.s;
