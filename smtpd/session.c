@@ -154,7 +154,8 @@ static void end(struct session *s, enum reply r, const char *argument, const cha
   if (s->doing == ENDED)
     return;
   s->world->abort(s);
-  s->world->forgo(s);
+  if (s->world->forgo)
+    s->world->forgo(s);
   s->doing = ENDED;
   s->reason = reason;
   s->argument = argument;
@@ -300,7 +301,8 @@ void session_close(struct session *s)
                      &s->asked,      &s->received, &s->out,       &s->refusal_text};
 
   s->world->abort(s);
-  s->world->forgo(s);
+  if (s->world->forgo)
+    s->world->forgo(s);
   s->doing = ENDED;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     stralloc_free(all[i]);
