@@ -22,10 +22,13 @@ static unsigned int own, first, count = 1;
 int census_make(void)
 {
   int fd = memfd_create("census", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  uint32_t nobody[SLOTS];
 
   if (fd < 0)
     return -1;
-  if (ftruncate(fd, sizeof alone) == 0 &&
+  for (size_t i = 0; i < SLOTS; i++)
+    nobody[i] = ABSENT;
+  if (write(fd, nobody, sizeof nobody) == (ssize_t)sizeof nobody &&
       fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
     return fd;
   close(fd);
@@ -84,6 +87,14 @@ int census_is_heavy(void)
 
   for (unsigned int i = first; i < first + count; i++)
     if (of(i) != ABSENT && mine > of(i) && mine - of(i) > HEAVIER)
+      return 1;
+  return 0;
+}
+
+int census_has_others(void)
+{
+  for (unsigned int i = 0; i < SLOTS; i++)
+    if ((i < first || i >= first + count) && sessions != alone && of(i) != ABSENT)
       return 1;
   return 0;
 }

@@ -21,5 +21,7 @@ size_t census_total(void);
 /* whether another process that serves our sockets has so many fewer sessions than we that the
  * next client should be its */
 int census_is_heavy(void);
+/* whether a process runs that serves other sockets */
+int census_has_others(void);
 
 #endif

@@ -74,6 +74,15 @@ static void turn_away(int fd, const struct ip *ip, uint16_t port)
   log_disconnected(client, "too many sessions", "0");
 }
 
+/* clients from the Internet leave room for users, where there is a service for them */
+static size_t limit_of(const struct listener *l)
+{
+  size_t limit = settings.session_limit;
+
+  return l->service->number == SERVICE_MX && census_has_others() ? limit - limit / 10
+                                                                           : limit;
+}
+
 static void serve(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
   struct ip ip = {4, {127, 0, 0, 1}}; /* who comes by a local socket */
@@ -81,7 +90,7 @@ static void serve(struct listener *l, int fd, const struct sockaddr_storage *pee
 
   if (peer->ss_family != AF_UNIX && ip_from_sockaddr(peer, &ip, &port) != 0)
     close(fd);
-  else if (census_total() >= settings.session_limit)
+  else if (census_total() >= limit_of(l))
     turn_away(fd, &ip, port);
   else if (connection_open(fd, l->service, &ip, port) != 0)
     log_failed("smtpd", "session", strerror(errno));

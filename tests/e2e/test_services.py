@@ -71,6 +71,18 @@ def limit():
     i.stop()
 
 
+@test("a flood of clients for mx leaves the last tenth of session-limit to submission")
+def reserve():
+    address, port = place()
+    i = make("%s:%d submission" % (address, port), settings={"smtpd-processes": 2, "session-limit": 20})
+    wait_for("no session", lambda: len(i.find_events("connected")) == len(i.find_events("disconnected")))
+    held = [Client(i) for _ in range(30)]
+    equal(sum(c.banner.code == 220 for c in held), 18)
+    users = [Client(address=address, port=port) for _ in range(3)]
+    equal([c.banner.code for c in users], [220, 220, 421])
+    i.stop()
+
+
 @test("each process is restarted alone: sessions of the others, and their messages, go on")
 def alone():
     address, port = place()
