@@ -109,6 +109,8 @@ static int dispatch(struct wire_msg *m, const char *a, const char *b)
     return self->dir ? self->dir(a, fd) : close(fd);
   case WIRE_TABLE:
     return take_table(fd);
+  case WIRE_LOGINS:
+    return self->logins ? self->logins(fd) : close(fd);
   case WIRE_LISTEN:
     return self->listen ? self->listen(a, b, fd) : close(fd);
   case WIRE_CHANNEL:

@@ -24,6 +24,7 @@ struct program {
   /* new tables are in force and `settings` are loaded; t lives until the next call
    * returns. The first call comes before start(). */
   int (*table)(const struct table *t);
+  int (*logins)(int fd); /* the compiled table users; always after the tables */
   int (*start)(void); /* everything is there: confine, begin to serve */
   void (*stop)(void); /* asked to end: finish up; the loop ends after program_done() */
 };

@@ -7,6 +7,7 @@
 #include "common/eightbit.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/sasl.h"
 #include "common/units.h"
 
 struct settings settings;
@@ -125,6 +126,33 @@ static int check_eightbitsigned(const struct setting *s, const char *v, size_t l
   return eightbit_policy_read(v, len, &p);
 }
 
+static int check_backends(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  enum backend_name list[BACKEND_COUNT];
+  size_t many;
+
+  (void)s;
+  (void)n;
+  return backends_read(v, len, list, &many);
+}
+
+static int check_mechanisms(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  unsigned int set;
+
+  (void)s;
+  (void)n;
+  return mechanisms_read(v, len, &set);
+}
+
+static int check_authinclear(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  (void)n;
+  return (len == 2 && memcmp(v, "no", 2) == 0) || (len == 8 && memcmp(v, "loopback", 8) == 0) ? 0
+                                                                                           : -1;
+}
+
 /* octal, as chmod(1) takes it */
 static int check_mode(const struct setting *s, const char *v, size_t len, uint64_t *n)
 {
@@ -159,6 +187,9 @@ static const struct type {
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
+  {"BACKENDS", "users, pam and dovecot, those that are to be asked, in their order", check_backends, 0},
+  {"MECHANISMS", "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, those that are to be offered", check_mechanisms, 0},
+  {"AUTHINCLEAR", "no or loopback", check_authinclear, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
   {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
   {"MODE", "a file mode in octal, such as 0660", check_mode, 0},

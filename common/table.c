@@ -119,6 +119,13 @@ int table_get(const struct table *t, const char *name, const char *key, size_t l
   return t ? find(t, raw, raw_key(raw, name, key, len, "", 0), v) : 0;
 }
 
+int table_has_lines(const struct table *t, const char *name)
+{
+  struct table_value v;
+
+  return table_get(t, TABLE_OF_TABLES, name, strlen(name), &v);
+}
+
 int table_domain(const struct table *t, const char *name, const char *domain, size_t len,
                  struct table_value *v)
 {

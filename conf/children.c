@@ -17,6 +17,7 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "common/sasl.h"
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verdict.h"
@@ -31,7 +32,7 @@
 /* ---- the tables */
 
 enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_CENSUS = 16,
-            GIVE_CONTROL = 32, GIVE_TLS = 64 };
+            GIVE_CONTROL = 32, GIVE_TLS = 64, GIVE_LOGINS = 128 };
 
 #define SERVE(service) (1U << SERVICE_##service)
 
@@ -41,13 +42,14 @@ struct child_row {
   unsigned int services;             /* whose listening sockets it is handed */
 };
 
-enum { SMTPD, SUBMISSION, AUTH, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, PROGRAMS };
+enum { SMTPD, SUBMISSION, AUTH, PAM, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, PROGRAMS };
 
 static const struct child_row rows[PROGRAMS] = {
   [SMTPD] = {"smtpd", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS, SERVE(MX)},
   [SUBMISSION] = {"smtpd.submission", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS,
                   SERVE(SUBMISSION) | SERVE(SUBMISSIONS) | SERVE(LMTP)},
-  [AUTH] = {"auth", "auth", "hlauth", 0, 0},
+  [AUTH] = {"auth", "auth", "hlauth", GIVE_LOGINS, 0},
+  [PAM] = {"pam", "pam", NULL, 0, 0},
   [INTAKE] = {"intake", "intake", "hlqueue", GIVE_QUEUE, 0},
   [QUEUE] = {"queue", "queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL, 0},
   [DELIVER] = {"deliver", "deliver", "hldeliver", GIVE_STATE | GIVE_LIBEXEC, 0},
@@ -60,11 +62,12 @@ static const struct {
 } links[] = {
   {SMTPD, INTAKE}, {SMTPD, AUTH},    {SUBMISSION, INTAKE}, {SUBMISSION, AUTH}, {LOCAL, INTAKE},
   {INTAKE, QUEUE}, {DELIVER, QUEUE}, {LOCAL, QUEUE},       {RESOLVE, DELIVER},
+  {AUTH, PAM},
 };
 #define LINKS (sizeof links / sizeof *links)
 
 /* starts are in this order: who is told START last serves the world */
-static const int order[PROGRAMS] = {AUTH, RESOLVE, DELIVER, LOCAL, QUEUE, INTAKE, SUBMISSION, SMTPD};
+static const int order[PROGRAMS] = {PAM, AUTH, RESOLVE, DELIVER, LOCAL, QUEUE, INTAKE, SUBMISSION, SMTPD};
 
 #define COPIES_MAX 16 /* of heloise-smtpd for mx */
 
@@ -94,9 +97,23 @@ static int serves(const struct child *c, const struct listener *l)
   return serves_service(c, l->service);
 }
 
+static int names_pam(void)
+{
+  enum backend_name list[BACKEND_COUNT];
+  size_t n;
+
+  backends_read(settings.auth_backends, strlen(settings.auth_backends), list, &n);
+  while (n > 0)
+    if (list[--n] == BACKEND_PAM)
+      return 1;
+  return 0;
+}
+
 /* heloise-smtpd for mx runs always, so that a port can be added while the rest goes on */
 static int is_wanted(const struct child *c)
 {
+  if (c->row == &rows[PAM])
+    return names_pam();
   if (c->row->services == 0 || c->row == &rows[SMTPD])
     return 1;
   for (const struct listener *l = listeners; l; l = l->next)
@@ -225,6 +242,13 @@ static void hand_listener(struct child *c, const char *addr, const char *service
   hand(c, &o, fd);
 }
 
+static void hand_tables(struct child *c)
+{
+  hand_plain(c, WIRE_TABLE, supplies->tables);
+  if ((c->row->gifts & GIVE_LOGINS) && supplies->logins >= 0)
+    hand_plain(c, WIRE_LOGINS, supplies->logins);
+}
+
 static void hand_ticket_key(void *child, const struct service *s, const char *key)
 {
   struct wire_out o;
@@ -267,7 +291,7 @@ static void hand_basics(struct child *c)
   hand_dir(c, GIVE_MAIL, "mail", supplies->mail);
   hand_dir(c, GIVE_LIBEXEC, "libexec", supplies->libexec);
   hand_census(c);
-  hand_plain(c, WIRE_TABLE, supplies->tables);
+  hand_tables(c);
   hand_tls(c);
   for (const struct listener *l = listeners; l; l = l->next)
     if (serves(c, l))
@@ -477,8 +501,13 @@ int children_start(const struct supplies *s, void (*on_change)(void))
 
 void children_new_tables(void)
 {
-  for (int i = 0; i < nchildren; i++)
-    hand_plain(&children[i], WIRE_TABLE, supplies->tables);
+  for (int i = 0; i < nchildren; i++) {
+    hand_tables(&children[i]);
+    if (children[i].row == &rows[PAM] && !is_wanted(&children[i]))
+      hand_plain(&children[i], WIRE_STOP, -1);
+  }
+  if (phase == SERVING)
+    start_idle();
 }
 
 void children_new_certificates(void)
@@ -588,6 +617,8 @@ static void bury(struct child *c, int status)
       stop_others();
     return;
   }
+  if (!is_wanted(c))
+    return;
   if (loop_now() - c->started >= CALM)
     c->failures = 0;
   describe(status, how, sizeof how);

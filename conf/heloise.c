@@ -16,6 +16,7 @@
 #include "conf/owner.h"
 #include "conf/run.h"
 #include "conf/status.h"
+#include "conf/user_command.h"
 #include "conf/verbs_command.h"
 #include "deliver/peers_command.h"
 #include "deliver/probe.h"
@@ -52,6 +53,8 @@ static const struct command {
   {"reload", status_reload, "", "build, and put the tables in force", 0},
   {"get", getset_get, "[NAME]", "show a setting, or all of them", 0},
   {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
+  {"user", user_command, "add NAME | passwd NAME | remove NAME | list",
+   "logins and their passwords; build or reload puts them in force", 0},
   {"queue", queue_command, "list | show | why | stats | hold | release | retry | remove | bounce | verify | export | import",
    "look at and work on waiting mail", 0},
   {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",

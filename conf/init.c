@@ -29,6 +29,7 @@
 #include "conf/lines.h"
 #include "conf/owner.h"
 #include "conf/selfsigned.h"
+#include "conf/tabletypes.h"
 #include "queue/store.h"
 
 #define LISTEN_MAX 32
@@ -199,7 +200,7 @@ static int write_tables(const struct init *n)
     goto done;
   for (const struct default_table *t = defaults; t->name; t++) {
     if (!stralloc_copys(&text, t->text) || additions(n, t->name, &text) != 0 ||
-        lines_replace(dir, t->name, &text) != 0)
+        lines_replace_as(dir, t->name, &text, tabletypes_find(t->name)->is_secret ? TABLETYPES_SECRET : 0644) != 0)
       goto done;
   }
   /* settings last: where it is, the rest is complete */

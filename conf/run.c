@@ -34,7 +34,7 @@
 #define LISTEN_RETRIES 10 /* seconds after a reload in which a port may become free */
 
 static const struct instance *instance;
-static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, 0};
+static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, 0};
 static int rundir = -1, controldir = -1;
 static time_t since;
 static int is_changed;
@@ -118,6 +118,7 @@ static int open_all(void)
   supplies.tables = open_tables(&t, &why);
   if (supplies.tables < 0)
     return refuse(EXIT_CONFIG, "the compiled tables", why);
+  supplies.logins = instance_open_logins(instance);
   r = bind_ports(t);
   if (r == EXIT_OK)
     r = open_dir(instance->control, &controldir);
@@ -199,6 +200,9 @@ static void reload(void)
   supplies.tables = fd;
   certificates_load(t, controldir);
   table_close(t);
+  if (supplies.logins >= 0)
+    close(supplies.logins);
+  supplies.logins = instance_open_logins(instance);
   children_new_tables();
   children_new_certificates();
   listen_tries = 0;

@@ -11,10 +11,12 @@
 #include "common/peerwords.h"
 #include "common/retry.h"
 #include "common/route.h"
+#include "common/sasl.h"
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
 #include "conf/certificates.h"
+#include "smtpd/password.h"
 
 #define DOMAIN_MAX 253
 
@@ -191,6 +193,25 @@ static int key_access(const char *s, size_t len, struct tablekey *k, const char 
   return is_ok ? put_lower(k, s, n + 1, rest, restlen) : -1;
 }
 
+static int key_login(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  *why = "expected a login of at most 255 bytes, without spaces";
+  return sasl_login(s, len, &k->text);
+}
+
+/* whose mail may be sent: an address, @domain, or * for what has no line */
+static int key_sender(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  struct address a = {0};
+  int is_ok = is_word(s, len, "*") || (len > 1 && s[0] == '@' && (is_domain(s + 1, len - 1) || is_literal(s + 1, len - 1)));
+
+  *why = "expected an address, @domain or *";
+  if (!is_ok)
+    is_ok = address_parse(s, len, 1, &a, why) == 0 && *a.domain;
+  stralloc_free(&a.text);
+  return is_ok ? put_lower(k, "", 0, s, len) : -1;
+}
+
 /* ---- values */
 
 static int refuse(stralloc *why, const char *text)
@@ -296,6 +317,25 @@ static int value_verbs(const struct tablekey *k, const char *s, size_t len, stra
   return verbs_parse(s, len, &off, NULL, &text) == 0 ? 0 : refuse(why, text);
 }
 
+/* logins that may use a sender, or * for all */
+static int value_senders(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  (void)k;
+  (void)s;
+  return len > 0 ? 0 : refuse(why, "expected the logins that may send so, with spaces between, or *");
+}
+
+static int value_users(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  struct password p;
+  const char *text;
+  int r = password_read(s, len, &p, &text);
+
+  (void)k;
+  explicit_bzero(&p, sizeof p);
+  return r == 0 ? 0 : refuse(why, text);
+}
+
 static int value_retry(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
   struct retry retry;
@@ -332,21 +372,23 @@ static int files_certificates(int control, const struct tablekey *k, const char 
 /* ---- the table of tables */
 
 static const struct tabletype types[] = {
-  {"settings", key_setting, value_setting, NULL},
-  {"listen", key_listen, value_listen, NULL},
-  {"domains", key_domain, value_domains, NULL},
-  {"routes", key_destination, value_routes, NULL},
-  {"aliases", key_local_part, value_aliases, NULL},
-  {"mailboxes", key_local_part, value_mailboxes, NULL},
-  {"access", key_access, value_access, NULL},
-  {"peers", key_peer, value_peers, NULL},
-  {"verbs", key_net, value_verbs, NULL},
-  {"retry", key_destination, value_retry, NULL},
-  {"certificates", key_destination, value_certificates, files_certificates},
+  {"settings", key_setting, value_setting, NULL, 0},
+  {"listen", key_listen, value_listen, NULL, 0},
+  {"domains", key_domain, value_domains, NULL, 0},
+  {"routes", key_destination, value_routes, NULL, 0},
+  {"aliases", key_local_part, value_aliases, NULL, 0},
+  {"mailboxes", key_local_part, value_mailboxes, NULL, 0},
+  {"access", key_access, value_access, NULL, 0},
+  {"peers", key_peer, value_peers, NULL, 0},
+  {"verbs", key_net, value_verbs, NULL, 0},
+  {"retry", key_destination, value_retry, NULL, 0},
+  {"certificates", key_destination, value_certificates, files_certificates, 0},
+  {"senders", key_sender, value_senders, NULL, 0},
+  {"users", key_login, value_users, NULL, 1},
 };
 
 /* tables that other releases know: not to be passed over as if they did something */
-static const char *const later[] = {"virtual", "users", "senders", "sources", "sender-routes", "tls"};
+static const char *const later[] = {"virtual", "sources", "sender-routes", "tls"};
 
 size_t tabletypes_count(void)
 {

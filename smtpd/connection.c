@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/secret.h"
 #include "common/settings.h"
 #include "smtpd/balancer.h"
 #include "smtpd/census.h"
@@ -69,6 +70,13 @@ static void want(struct connection *c, int events)
   c->wants = events;
 }
 
+/* what was taken may have been a password */
+static void wipe(const struct connection *c, char *s, size_t len)
+{
+  if (c->near.session.has_auth && len > 0)
+    explicit_bzero(s, len);
+}
+
 /* ---- end */
 
 static void destroy(struct connection *c, const char *reason)
@@ -83,7 +91,7 @@ static void destroy(struct connection *c, const char *reason)
   }
   tls_end(c->near.tls, 1);
   loop_timer_stop(&c->timer);
-  stralloc_free(&c->pending);
+  secret_free(&c->pending);
   loop_close(c->fd);
   if (c->before)
     c->before->after = c->after;
@@ -151,7 +159,8 @@ static uint64_t clock_of(const struct connection *c)
     return settings.smtpd_timeout_data;
   case OPENING:
     return OPENING_MS;
-  case ASKED: /* knows.c has a clock */
+  case ASKED: /* knows.c has a clock, and login.c */
+  case PROVING:
   case COMMITTING:
     return WAITING_MS;
   default:
@@ -186,6 +195,7 @@ static size_t feed(struct connection *c)
   c->last = loop_now();
   memmove(c->pending.s, c->pending.s + used, c->pending.len - used);
   c->pending.len -= used;
+  wipe(c, c->pending.s + c->pending.len, used);
   return used;
 }
 
@@ -305,6 +315,7 @@ static void settle(struct connection *c)
 
 static int keep(struct connection *c, const char *bytes, size_t len)
 {
+  wipe(c, c->pending.s, c->pending.len);
   if (len == 0 && c->pending.a > 1024) {
     stralloc_free(&c->pending);
     c->pending = (stralloc){0};
@@ -352,10 +363,12 @@ static void take_input(struct connection *c)
   used = session_feed(&c->near.session, buf, have);
   if (used > 0)
     c->last = loop_now();
-  if (keep(c, buf + used, have - used) != 0)
+  if (keep(c, buf + used, have - used) != 0) {
     destroy(c, "out of memory");
-  else
-    settle(c);
+    return;
+  }
+  wipe(c, buf, have);
+  settle(c);
 }
 
 /* ---- the PROXY header */
@@ -435,6 +448,7 @@ static void out_of_time(struct connection *c)
   switch (s->doing) {
   case COMMAND:
   case SKIP:
+  case RESPONSE:
     session_end(s, REPLY_TIMEOUT, "timeout");
     break;
   case DATA:
@@ -544,7 +558,8 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->phase == TALKING && (c->near.session.doing < DATA || c->near.session.doing == ASKED || c->near.session.doing == OPENING))
+    if (c->phase == TALKING && (c->near.session.doing < DATA || c->near.session.doing == ASKED ||
+                                c->near.session.doing == PROVING || c->near.session.doing == OPENING))
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
     if (c->phase == TALKING && c->near.session.doing != SECURING)
       settle(c);

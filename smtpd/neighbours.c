@@ -23,6 +23,11 @@ static struct neighbours *of_knows(struct knows *k)
   return (struct neighbours *)((char *)k - offsetof(struct neighbours, knows));
 }
 
+static struct neighbours *of_login(struct login *l)
+{
+  return (struct neighbours *)((char *)l - offsetof(struct neighbours, login));
+}
+
 /* ---- what a session asks */
 
 static int ask(struct session *s, const char *address)
@@ -81,9 +86,33 @@ static int binding(struct session *s, const char *type, unsigned char *out)
   return tls_server_binding(of_session(s)->tls, type, out);
 }
 
+static int start_login(struct session *s, enum mechanism m, const char *initial, size_t len)
+{
+  unsigned char exporter[TLS_BINDING_MAX], unique[TLS_BINDING_MAX];
+  struct login_begin b = {.mechanism = m, .client = s->client, .exporter = (char *)exporter,
+                          .unique = (char *)unique, .initial = initial, .initiallen = len};
+  int n = binding(s, "tls-exporter", exporter);
+
+  b.exporterlen = n > 0 ? (size_t)n : 0;
+  n = binding(s, "tls-unique", unique);
+  b.uniquelen = n > 0 ? (size_t)n : 0;
+  return login_start(&of_session(s)->login, &b);
+}
+
+static int respond(struct session *s, const char *bytes, size_t len)
+{
+  return login_step(&of_session(s)->login, bytes, len);
+}
+
+static void forgo(struct session *s)
+{
+  login_drop(&of_session(s)->login);
+}
+
 static const struct session_world world = {
   .table = program_table, .ask = ask, .open = open_message, .data = send_data, .commit = commit,
   .abort = give_up, .can_tls = tls_server_is_ready, .start_tls = start_tls, .binding = binding,
+  .mechanisms = login_mechanisms, .login = start_login, .respond = respond, .forgo = forgo,
 };
 
 /* ---- answers */
@@ -138,6 +167,24 @@ static void on_room(struct handoff *h)
 
 static const struct handoff_ops handoff_ops = {on_opened, on_done, on_refused, on_lost, on_room};
 
+static void on_challenge(struct login *l, const char *bytes, size_t len)
+{
+  struct neighbours *n = of_login(l);
+
+  session_challenged(&n->session, bytes, len);
+  n->answered(n);
+}
+
+static void on_outcome(struct login *l, enum outcome o, const char *name)
+{
+  struct neighbours *n = of_login(l);
+
+  session_proved(&n->session, o, name);
+  n->answered(n);
+}
+
+static const struct login_ops login_ops = {on_challenge, on_outcome};
+
 /* ---- beginning and end */
 
 void neighbours_start(struct neighbours *n, const struct service *service, const struct ip *ip,
@@ -145,6 +192,7 @@ void neighbours_start(struct neighbours *n, const struct service *service, const
 {
   n->handoff.ops = &handoff_ops;
   n->knows.answer = on_answer;
+  n->login.ops = &login_ops;
   n->answered = answered;
   session_start(&n->session, &world, service, ip, port);
 }

@@ -10,6 +10,7 @@
 #include "common/ip.h"
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
+#include "smtpd/login.h"
 #include "smtpd/session.h"
 #include "smtpd/tls_server.h"
 
@@ -18,6 +19,7 @@ struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
+  struct login login;
   struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };

@@ -43,7 +43,9 @@ static int cat_from(stralloc *out, const struct received *r)
 
 static int cat_by(stralloc *out, const struct received *r)
 {
-  return stralloc_cats(out, "\tby ") && stralloc_cats(out, r->hostname) &&
+  return (!r->login || !*r->login || (stralloc_cats(out, "\t(login ") && cat_clean(out, r->login, "-._@+=") &&
+                         stralloc_cats(out, ")\r\n"))) &&
+         stralloc_cats(out, "\tby ") && stralloc_cats(out, r->hostname) &&
          stralloc_cats(out, " (Heloise) with ") && stralloc_cats(out, r->protocol) &&
          (!r->tls || (stralloc_cats(out, " (") && cat_clean(out, r->tls->version, ".-_") &&
                       stralloc_cats(out, " ") && cat_clean(out, r->tls->cipher, ".-_") &&

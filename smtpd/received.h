@@ -20,6 +20,7 @@ struct received {
   const struct ip *ip;
   const char *hostname; /* ours */
   const char *protocol; /* SMTP, ESMTP */
+  const char *login;    /* who the client proved to be, where that may be told; else "" or NULL */
   const struct session_tls *tls; /* NULL: in clear */
   const char *id;
   const char *rcpt;     /* the one recipient, or NULL */

@@ -16,6 +16,7 @@
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
 #include "smtpd/verb.h"
+#include "smtpd/verb_auth.h"
 
 #define ARGUMENT_MAX 400 /* bytes of a %s: the reply stays under 512 */
 #define LOGGED_MAX 200   /* bytes of a refused command that are logged */
@@ -140,6 +141,7 @@ void session_end(struct session *s, enum reply r, const char *reason)
   if (s->doing == ENDED)
     return;
   s->world->abort(s);
+  s->world->forgo(s);
   s->doing = ENDED;
   s->reason = reason;
   s->argument = settings.hostname;
@@ -263,6 +265,7 @@ void session_close(struct session *s)
                      &s->asked,      &s->received, &s->out,       &s->refusal_text};
 
   s->world->abort(s);
+  s->world->forgo(s);
   s->doing = ENDED;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     stralloc_free(all[i]);
@@ -296,32 +299,47 @@ static void run_line(struct session *s, const char *line, size_t len)
     r = REPLY_HAS_CONTROL;
   else
     r = verb_run(s, &c);
+  auth_hide(s, &c, r, &line, &len);
   session_reply(s, r, line, len);
 }
 
 static void line_too_long(struct session *s, const char *line, size_t len)
 {
   s->commands++;
+  if (s->has_auth || auth_is_command(line, len))
+    len = 0;
   session_argument(s, settings.command_length_limit);
   session_reply(s, REPLY_TOO_LONG, line, len);
+}
+
+static size_t line_limit(const struct session *s, const char *bytes, size_t len)
+{
+  return s->doing == RESPONSE || auth_is_command(bytes, len) ? AUTH_LINE_MAX
+                                                             : settings.command_length_limit;
 }
 
 /* takes one command line; 0 when it is not complete */
 static size_t feed_line(struct session *s, const char *bytes, size_t len)
 {
   const char *lf = memchr(bytes, '\n', len);
-  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text;
+  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text, limit = line_limit(s, bytes, len);
 
-  if (!lf && len <= settings.command_length_limit)
+  if (!lf && len <= limit)
     return 0;
   if (!lf) {
+    s->is_skipping_response = s->doing == RESPONSE;
+    s->has_auth |= auth_is_command(bytes, len);
     s->doing = SKIP;
     return len;
   }
   text = line - 1;
   if (text > 0 && bytes[text - 1] == '\r')
     text--;
-  if (line > settings.command_length_limit)
+  if (s->doing == RESPONSE && line > limit)
+    auth_too_long(s);
+  else if (s->doing == RESPONSE)
+    auth_response(s, bytes, text);
+  else if (line > limit)
     line_too_long(s, bytes, text);
   else
     run_line(s, bytes, text);
@@ -335,7 +353,10 @@ static size_t skip_line(struct session *s, const char *bytes, size_t len)
   if (!lf)
     return len;
   s->doing = COMMAND;
-  line_too_long(s, "", 0);
+  if (s->is_skipping_response)
+    auth_too_long(s);
+  else
+    line_too_long(s, "", 0);
   return (size_t)(lf - bytes) + 1;
 }
 

@@ -14,6 +14,7 @@
 #include "common/content.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/sasl.h"
 #include "common/service.h"
 #include "common/table.h"
 #include "common/units.h"
@@ -32,14 +33,18 @@ enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT 
 
 /* 0 COMMAND      takes command lines
  * 1 SKIP         a command line is too long: takes the rest of it
- * 2 DATA         takes the message
- * 3 ASKED        waits for session_known()
- * 4 OPENING      waits for session_opened()
- * 5 FULL         waits for session_room(): the intake is slow
- * 6 COMMITTING   waits for session_done()
- * 7 SECURING     waits for session_secured(): when `out` is written, TLS begins
- * 8 ENDED        takes nothing; what is in `out` is the last */
-enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, SECURING, ENDED };
+ * 2 RESPONSE     takes the line that answers a challenge of AUTH
+ * 3 DATA         takes the message
+ * 4 ASKED        waits for session_known()
+ * 5 PROVING      waits for session_challenged() or session_proved()
+ * 6 OPENING      waits for session_opened()
+ * 7 FULL         waits for session_room(): the intake is slow
+ * 8 COMMITTING   waits for session_done()
+ * 9 SECURING     waits for session_secured(): when `out` is written, TLS begins
+ * 10 ENDED       takes nothing; what is in `out` is the last */
+enum session_doing {
+  COMMAND, SKIP, RESPONSE, DATA, ASKED, PROVING, OPENING, FULL, COMMITTING, SECURING, ENDED
+};
 
 /* the transaction; texts are NUL-terminated, their bounds are those of address.h and RFC 3461 */
 struct mail {
@@ -61,6 +66,11 @@ struct session_world {
   int (*data)(struct session *s, const char *bytes, size_t len); /* EAGAIN: session_room() */
   int (*commit)(struct session *s); /* session_done(), _refused() or _lost(); EAGAIN as data */
   void (*abort)(struct session *s);
+  unsigned int (*mechanisms)(void); /* of AUTH, as bits: what clients may be offered */
+  /* session_challenged() or session_proved(); initial may be NULL */
+  int (*login)(struct session *s, enum mechanism m, const char *initial, size_t len);
+  int (*respond)(struct session *s, const char *bytes, size_t len);
+  void (*forgo)(struct session *s); /* the exchange is given up, if there is one */
   int (*can_tls)(void);                               /* whether there is a certificate */
   int (*start_tls)(struct session *s);                /* after what is in `out`; session_secured() */
   /* channel binding, tls_server.h: its length in out (64 bytes), or -1 */
@@ -85,6 +95,8 @@ struct session {
   struct session_tls tls;
   int may_xclient;        /* it came from a host that may speak in another's name */
   stralloc login;         /* who AUTH proved the client to be, NUL-terminated; empty: nobody. 255 bytes */
+  int has_auth;           /* said AUTH: what it says may be a password, and is not logged unless it is known to be none */
+  int is_skipping_response; /* of SKIP: it was one */
   uint32_t verbs_off;     /* verbs not offered to this client */
   struct hello hello;
   stralloc said;          /* what the client called itself, when hello.name differs; 255 bytes */
@@ -129,6 +141,9 @@ void session_room(struct session *s);
 void session_done(struct session *s, const char *id);
 /* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 void session_secured(struct session *s, const char *tls);
+
+void session_challenged(struct session *s, const char *bytes, size_t len);
+void session_proved(struct session *s, enum outcome o, const char *login);
 
 /* the client was silent for too long; or we stop: say so and end */
 void session_end(struct session *s, enum reply r, const char *reason);

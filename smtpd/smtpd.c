@@ -13,11 +13,11 @@
 #include "smtpd/census.h"
 #include "smtpd/connection.h"
 #include "smtpd/handoff.h"
-#include "smtpd/knows.h"
 #include "smtpd/listener.h"
 #include "smtpd/tls_names.h"
 #include "smtpd/tls_server.h"
 #include "smtpd/tls_tickets.h"
+#include "smtpd/userslink.h"
 
 #define FINISH_MS 2000 /* for messages under way when we are asked to stop */
 
@@ -36,7 +36,7 @@ static int take_channel(const char *peer, int fd)
   if (strcmp(peer, "intake") == 0)
     return handoff_channel(fd);
   if (strcmp(peer, "auth") == 0)
-    return knows_channel(fd);
+    return userslink_channel(fd);
   return close(fd);
 }
 

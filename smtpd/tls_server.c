@@ -131,6 +131,19 @@ static int end_point(SSL *ssl, unsigned char *out)
   return md && X509_digest(x, md, out, &len) == 1 ? (int)len : -1;
 }
 
+/* RFC 5929 3.1: the handshake's first Finished, the client's unless the session was resumed; with an
+ * extended master secret alone is it unique (RFC 7627), and TLS 1.3 has none */
+static int unique(SSL *ssl, unsigned char *out)
+{
+  size_t n;
+
+  if (SSL_version(ssl) >= TLS1_3_VERSION || SSL_get_extms_support(ssl) != 1)
+    return -1;
+  n = SSL_session_reused(ssl) ? SSL_get_finished(ssl, out, TLS_BINDING_MAX)
+                              : SSL_get_peer_finished(ssl, out, TLS_BINDING_MAX);
+  return n > 0 && n <= TLS_BINDING_MAX ? (int)n : -1;
+}
+
 int tls_server_binding(const struct tls *t, const char *type, unsigned char out[TLS_BINDING_MAX])
 {
   SSL *ssl = t ? tls_ssl(t) : NULL;
@@ -139,6 +152,8 @@ int tls_server_binding(const struct tls *t, const char *type, unsigned char out[
     return -1;
   if (strcmp(type, "tls-exporter") == 0)
     return exporter(ssl, out);
+  if (strcmp(type, "tls-unique") == 0)
+    return unique(ssl, out);
   if (strcmp(type, "tls-server-end-point") == 0)
     return end_point(ssl, out);
   return -1;

@@ -23,7 +23,8 @@ struct tls *tls_server_start(int fd, const struct service *service);
 void tls_server_name(const struct tls *t, char out[256]);
 
 /* channel binding: what both ends of this TLS session know and nobody between them can have the
- * same of. type: "tls-exporter" (RFC 9266), "tls-server-end-point" (RFC 5929). Its length in out, or
+ * same of. type: "tls-exporter" (RFC 9266), "tls-unique",
+ * "tls-server-end-point" (RFC 5929). Its length in out, or
  * -1 when this session has none of this type. */
 #define TLS_BINDING_MAX 64
 int tls_server_binding(const struct tls *t, const char *type, unsigned char out[TLS_BINDING_MAX]);

@@ -21,6 +21,7 @@ enum reply verb_rset(struct session *s, const struct command *c);
 enum reply verb_noop(struct session *s, const struct command *c);
 enum reply verb_vrfy(struct session *s, const struct command *c);
 enum reply verb_help(struct session *s, const struct command *c);
+enum reply verb_auth(struct session *s, const struct command *c);
 enum reply verb_quit(struct session *s, const struct command *c);
 enum reply verb_starttls(struct session *s, const struct command *c);
 enum reply verb_xclient(struct session *s, const struct command *c);

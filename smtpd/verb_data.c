@@ -34,6 +34,7 @@ static int make_received(struct session *s)
     .ip = &s->ip,
     .hostname = settings.hostname,
     .protocol = session_protocol(s),
+    .login = settings.received_login && s->login.len ? s->login.s : "",
     .tls = s->tls.is_on ? &s->tls : NULL,
     .id = s->id,
     .rcpt = s->mail.nrcpt == 1 ? s->mail.rcpts.s : NULL,

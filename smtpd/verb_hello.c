@@ -11,12 +11,13 @@
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
 #include "smtpd/verb.h"
+#include "smtpd/verb_auth.h"
 
 #define SAID_MAX 255
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_XCLIENT,
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_AUTH, VERBN_XCLIENT,
                                            VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
@@ -124,13 +125,15 @@ static int put_keyword(struct session *s, enum verb_number verb, int is_last)
          units_format_number(&s->out, settings.message_size_limit) == 0;
   if (ok && verb == VERBN_XCLIENT)
     ok = stralloc_cats(&s->out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+  if (ok && verb == VERBN_AUTH)
+    ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
   return ok && stralloc_cats(&s->out, "\r\n");
 }
 
-static int is_offered(const struct session *s, enum verb_number verb)
+static int is_offered(struct session *s, enum verb_number verb)
 {
   return !(s->verbs_off & 1U << verb) && (verb != VERBN_STARTTLS || verb_can_starttls(s)) &&
-         (verb != VERBN_XCLIENT || verb_can_xclient(s));
+         (verb != VERBN_AUTH || auth_offered(s)) && (verb != VERBN_XCLIENT || verb_can_xclient(s));
 }
 
 /* the first line is our name alone: no word there can be taken for a keyword */

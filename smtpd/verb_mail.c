@@ -12,6 +12,7 @@
 #include "common/verbs.h"
 #include "common/xtext.h"
 #include "smtpd/access_check.h"
+#include "smtpd/sender.h"
 #include "smtpd/verb.h"
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
@@ -108,7 +109,7 @@ static enum reply check_access(struct session *s, const char *sender)
   struct access_rule r;
 
   access_of_client(t, &s->ip, &r);
-  s->mail.is_relay = r.action == ACCESS_RELAY;
+  s->mail.is_relay = r.action == ACCESS_RELAY || s->login.len > 0;
   if (r.action == ACCESS_NONE)
     access_of_name(t, ACCESS_HELO, s->hello.name.s, &r);
   if (r.action == ACCESS_NONE)
@@ -123,6 +124,17 @@ static int complete(struct address *a)
 {
   return stralloc_cats(&a->text, "@") && stralloc_cats(&a->text, verb_own_domain()) &&
          stralloc_0(&a->text) && (a->text.len--, 1);
+}
+
+/* who may send here, and as whom */
+static enum reply check_login(struct session *s, const char *sender)
+{
+  if (s->login.len == 0)
+    return s->service->needs_login && !s->mail.is_relay ? REPLY_LOGIN_FIRST : REPLY_NONE;
+  if (!settings.sender_check || sender_is_allowed(s->world->table(), s->login.s, sender, verb_own_domain()))
+    return REPLY_NONE;
+  s->argument = s->login.s;
+  return REPLY_NOT_YOUR_SENDER;
 }
 
 static enum reply take_sender(struct session *s, struct address *a)
@@ -140,6 +152,9 @@ static enum reply take_sender(struct session *s, struct address *a)
     if (!complete(a))
       return REPLY_NO_MEMORY;
   }
+  r = check_login(s, a->text.s);
+  if (r != REPLY_NONE)
+    return r;
   return stralloc_copyb(&s->mail.from, a->text.s, a->text.len + 1) ? REPLY_NONE : REPLY_NO_MEMORY;
 }
 

@@ -32,7 +32,7 @@ static const struct verb {
   {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"STARTTLS", HAVE_NOTHING | HAVE_HELLO, REPLY_TLS_IN_MAIL, 0, VERB_STARTTLS, verb_starttls},
   {"XCLIENT", HAVE_NOTHING | HAVE_HELLO, REPLY_XCLIENT_IN_MAIL, 1, VERB_XCLIENT, verb_xclient},
-  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"AUTH", HAVE_HELLO, REPLY_AUTH_IN_MAIL, 1, VERB_AUTH, verb_auth},
   {"BDAT", ANY, REPLY_NONE, 1, 0, verb_other},
   {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},

@@ -76,12 +76,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
   client = clients[data[0] % 3];
   ip_parse(client, strlen(client), &ip);
   fake.has_tls = 1;
-  session_start(&s, &fake_world, service_row(SERVICE_MX), &ip, 25);
+  fake.mechanisms = MECHANISMS_ALL;
+  session_start(&s, &fake_world, service_row(data[0] & 64 ? SERVICE_SUBMISSION : SERVICE_MX), &ip, 25);
+  s.tls.is_on = (data[0] & 128) != 0;
   fake_feed(&s, (const char *)data + 1, len - 1, pieces[data[0] / 3 % 4]);
   check_output(&s.out);
   session_close(&s);
   stralloc_free(&fake.message);
   stralloc_free(&fake.asked);
+  stralloc_free(&fake.secret);
   fake = (struct fake){.table = fake.table};
   return 0;
 }

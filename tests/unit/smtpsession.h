@@ -21,6 +21,9 @@ struct fake {
   stralloc asked, message;
   unsigned int opened, committed, aborted;
   int is_open;
+  unsigned int mechanisms, forgone; /* of AUTH */
+  enum mechanism mechanism;
+  stralloc secret; /* the last one */
 };
 
 static struct fake fake;
@@ -73,6 +76,31 @@ static void fake_abort(struct session *s)
   fake.is_open = 0;
 }
 
+static unsigned int fake_mechanisms(void)
+{
+  return fake.mechanisms;
+}
+
+/* the mechanism is of no matter: nothing gets a challenge, "ok NAME" is a login, and the rest a
+ * wrong password */
+static int fake_respond(struct session *s, const char *bytes, size_t len)
+{
+  (void)s;
+  return fake.no_auth || !stralloc_copyb(&fake.secret, bytes, len) || !stralloc_0(&fake.secret) ? -1 : 0;
+}
+
+static int fake_login(struct session *s, enum mechanism m, const char *initial, size_t len)
+{
+  fake.mechanism = m;
+  return fake_respond(s, initial ? initial : "", initial ? len : 0);
+}
+
+static void fake_forgo(struct session *s)
+{
+  (void)s;
+  fake.forgone++;
+}
+
 static int fake_can_tls(void)
 {
   return fake.has_tls;
@@ -95,6 +123,7 @@ static int fake_binding(struct session *s, const char *type, unsigned char *out)
 static const struct session_world fake_world = {
   .table = fake_table, .ask = fake_ask, .open = fake_open, .data = fake_data, .commit = fake_commit,
   .abort = fake_abort, .can_tls = fake_can_tls, .start_tls = fake_start_tls, .binding = fake_binding,
+  .mechanisms = fake_mechanisms, .login = fake_login, .respond = fake_respond, .forgo = fake_forgo,
 };
 
 static enum verdict fake_verdict(void)
@@ -112,6 +141,14 @@ static int fake_answer(struct session *s)
   switch (s->doing) {
   case ASKED:
     session_known(s, fake_verdict(), "");
+    return 1;
+  case PROVING:
+    if (fake.secret.len <= 1)
+      session_challenged(s, "what?", 5);
+    else if (strncmp(fake.secret.s, "ok ", 3) == 0)
+      session_proved(s, OUTCOME_OK, fake.secret.s + 3);
+    else
+      session_proved(s, OUTCOME_WRONG, "");
     return 1;
   case OPENING:
     if (fake.refuse_open) {
