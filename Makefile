@@ -27,7 +27,7 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lgsasl -lcrypt -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service sasl base64)
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service sasl base64 dnslist)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
@@ -41,14 +41,19 @@ PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope prob
 COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
+# one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_xclient verb_auth verb_other \
+                enddata received access_check judge decide stress sender)
+
+CLIENTDNS_SRC := smtpd/clientdns.c smtpd/dnsanswers.c smtpd/asklink.c smtpd/slots.c
+
 CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush certificates selfsigned tickets user_command) smtpd/password.c
 
-bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c smtpd/census.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c conf/access_command.c smtpd/census.c smtpd/limits.c $(CLIENTDNS_SRC) $(SESSION_SRC) $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream proxy balancer census tls_server tls_names tls_tickets neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_xclient verb_other enddata received \
-                               access_check handoff knows slots verb_auth login userslink sender)
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream proxy balancer census tls_server tls_names tls_tickets neighbours handoff knows login userslink \
+                               gate limits) $(SESSION_SRC) $(CLIENTDNS_SRC) resolve/answer.c
 libexec_heloise-pam_SRC     := smtpd/pam.c smtpd/pam_children.c
 libexec_heloise-pam_LIBS    := -lpam
 libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_pam backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)

@@ -171,6 +171,27 @@ static int check_networks(const struct setting *s, const char *v, size_t len, ui
   return ip_list_check(v, len) == 0 ? check_text(s, v, len, n) : -1;
 }
 
+static int check_rate(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  uint64_t count, ms;
+
+  (void)s;
+  (void)n;
+  return len == 0 ? 0 : units_rate(v, len, &count, &ms);
+}
+
+static int check_earlytalker(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  static const char *const words[] = {"reject", "score", "off"};
+
+  (void)s;
+  (void)n;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && memcmp(words[i], v, len) == 0)
+      return 0;
+  return -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -191,6 +212,8 @@ static const struct type {
   {"MECHANISMS", "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, those that are to be offered", check_mechanisms, 0},
   {"AUTHINCLEAR", "no or loopback", check_authinclear, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
+  {"RATE", "so many in a time, such as 100/1m; 1 to 1000000 in 1s to 1d, or nothing", check_rate, 0},
+  {"EARLYTALKER", "reject, score or off", check_earlytalker, 0},
   {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
   {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };

@@ -24,6 +24,8 @@ struct settings {
 #define SETTING_HELOPOLICY const char *
 #define SETTING_TLSHISTORY const char *
 #define SETTING_EIGHTBITSIGNED const char *
+#define SETTING_RATE const char *
+#define SETTING_EARLYTALKER const char *
 #define SETTING_BACKENDS const char *
 #define SETTING_MECHANISMS const char *
 #define SETTING_AUTHINCLEAR const char *

@@ -35,6 +35,10 @@ int table_domain(const struct table *t, const char *name, const char *domain, si
 /* the most specific network with this key prefix ("client:" or ""), then prefix + "*" */
 int table_net(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
               struct table_value *v);
+/* the same, and the key that was found, as people write it: "192.0.2.0/24", "192.0.2.1", "*" */
+#define TABLE_NET_KEY (IP_TEXT + 4)
+int table_net_key(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
+                  struct table_value *v, char key[TABLE_NET_KEY]);
 /* whether a table that `heloise build` made has any lines */
 int table_has_lines(const struct table *t, const char *name);
 /* calls f for each entry in the order they were added, until it returns non-zero,

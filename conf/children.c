@@ -24,6 +24,7 @@
 #include "conf/certificates.h"
 #include "conf/tickets.h"
 #include "smtpd/census.h"
+#include "smtpd/limits.h"
 
 #define CALM 60000      /* ms of life after which earlier failures are forgotten */
 #define STOP_NEXT 2300  /* ms that the listener has for itself: sessions within DATA may end */
@@ -62,7 +63,7 @@ static const struct {
 } links[] = {
   {SMTPD, INTAKE}, {SMTPD, AUTH},    {SUBMISSION, INTAKE}, {SUBMISSION, AUTH}, {LOCAL, INTAKE},
   {INTAKE, QUEUE}, {DELIVER, QUEUE}, {LOCAL, QUEUE},       {RESOLVE, DELIVER},
-  {AUTH, PAM},
+  {SMTPD, RESOLVE}, {SUBMISSION, RESOLVE}, {AUTH, PAM},
 };
 #define LINKS (sizeof links / sizeof *links)
 
@@ -232,6 +233,14 @@ static void hand_census(struct child *c)
   hand_dir(c, GIVE_CENSUS, name, supplies->census);
 }
 
+static void hand_limits(struct child *c)
+{
+  char name[32];
+
+  snprintf(name, sizeof name, "limits.%u", c->slot);
+  hand_dir(c, GIVE_CENSUS, name, supplies->limits);
+}
+
 static void hand_listener(struct child *c, const char *addr, const char *service, int fd)
 {
   struct wire_out o;
@@ -291,6 +300,7 @@ static void hand_basics(struct child *c)
   hand_dir(c, GIVE_MAIL, "mail", supplies->mail);
   hand_dir(c, GIVE_LIBEXEC, "libexec", supplies->libexec);
   hand_census(c);
+  hand_limits(c);
   hand_tables(c);
   hand_tls(c);
   for (const struct listener *l = listeners; l; l = l->next)
@@ -612,6 +622,8 @@ static void bury(struct child *c, int status)
   c->is_ready = 0;
   if (c->row->gifts & GIVE_CENSUS)
     census_forget(supplies->census, c->slot);
+  if (c->row->gifts & GIVE_CENSUS)
+    limits_forget(supplies->limits, c->slot);
   if (phase != SERVING) {
     if (phase == LISTENER_STOPS && listeners_alive() == 0)
       stop_others();

@@ -20,6 +20,7 @@ struct supplies {
   int queue, state, mail, libexec; /* directories */
   int control;                     /* listening on run/control */
   int tables;                      /* compiled tables */
+  int limits;                      /* what client networks do (smtpd/limits.h) */
   int logins;                      /* compiled table users; -1: none */
   int census;                      /* how many sessions each heloise-smtpd has (smtpd/census.h) */
   int is_privileged;               /* each program under its own user */

@@ -10,6 +10,7 @@
 
 #include "common/instance.h"
 #include "common/verdict.h"
+#include "conf/access_command.h"
 #include "conf/build.h"
 #include "conf/getset.h"
 #include "conf/init.h"
@@ -59,6 +60,8 @@ static const struct command {
    "look at and work on waiting mail", 0},
   {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
    "greet another host as mail would, and say what it saw", 0},
+  {"access", access_command, "test CLIENT HELO SENDER RCPT",
+   "say what would become of such mail, and which line of the tables decides", 0},
   {"peers", peers_command, "list | show HOST | forget HOST | report",
    "what was learned about other hosts", 0},
   {"verbs", verbs_command, "MASK | -VERB ...",

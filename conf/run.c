@@ -28,13 +28,14 @@
 #include "conf/listen.h"
 #include "conf/status.h"
 #include "smtpd/census.h"
+#include "smtpd/limits.h"
 
 #define LOCK_PATIENCE 20  /* times 50 ms: a queue command may hold the lock for a moment */
 #define BIND_PATIENCE 40  /* times 50 ms: an instance that was killed lets go of its ports */
 #define LISTEN_RETRIES 10 /* seconds after a reload in which a port may become free */
 
 static const struct instance *instance;
-static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, 0};
+static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, -1, 0};
 static int rundir = -1, controldir = -1;
 static time_t since;
 static int is_changed;
@@ -139,7 +140,8 @@ static int open_all(void)
   if (r != EXIT_OK)
     return r;
   supplies.census = census_make();
-  if (supplies.census < 0)
+  supplies.limits = limits_make();
+  if (supplies.census < 0 || supplies.limits < 0)
     return refuse(EXIT_OSERR, "memory to share", strerror(errno));
   supplies.control = listen_control(instance->run);
   return supplies.control < 0 ? refuse(EXIT_CANTCREAT, "run/control", strerror(errno)) : EXIT_OK;

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/address.h"
+#include "common/dnslist.h"
 #include "common/localuser.h"
 #include "common/peerwords.h"
 #include "common/retry.h"
@@ -170,27 +171,68 @@ static int is_party(const char *s, size_t len, const char **why)
   return r;
 }
 
+static int is_login(const char *s, size_t len)
+{
+  for (size_t i = 0; i < len; i++)
+    if (s[i] <= 32 || s[i] > 126)
+      return 0;
+  return len > 0 && len < 256;
+}
+
+static int is_tls(const char *s, size_t len)
+{
+  static const char *const words[] = {"no", "yes", "TLSv1.2", "TLSv1.3"};
+
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && strncasecmp(words[i], s, len) == 0)
+      return 1;
+  return 0;
+}
+
 static int key_access(const char *s, size_t len, struct tablekey *k, const char **why)
 {
-  static const char expected[] = "expected client:CIDR, helo:NAME, sender:ADDR or rcpt:ADDR";
+  static const char expected[] = "expected client:CIDR, host:NAME, login:NAME, tls:no, tls:yes or "
+                                 "tls:TLSv1.3, helo:NAME, sender:ADDR or rcpt:ADDR";
   const char *colon = memchr(s, ':', len), *rest;
   size_t n = colon ? (size_t)(colon - s) : 0, restlen;
-  int is_ok;
+  int is_ok = 0;
 
-  *why = is_word(s, n, "host") ? "host: is not understood yet" : expected;
+  *why = expected;
   if (!colon || access_key_read(s, n, &k->access) != 0)
     return -1;
   rest = colon + 1;
   restlen = len - n - 1;
-  if (k->access == ACCESS_CLIENT) {
+  switch (k->access) {
+  case ACCESS_CLIENT:
     k->prefix = "client:";
     return key_net(rest, restlen, k, why) == 0 ? k->is_net ? 0 : put(k, s, len) : -1;
+  case ACCESS_HOST:
+    is_ok = is_word(rest, restlen, "*") ||
+            (is_destination(rest, restlen) && !is_literal(rest, restlen));
+    break;
+  case ACCESS_HELO:
+    is_ok = is_word(rest, restlen, "*") || is_destination(rest, restlen);
+    break;
+  case ACCESS_LOGIN:
+    is_ok = is_login(rest, restlen);
+    break;
+  case ACCESS_TLS:
+    is_ok = is_tls(rest, restlen);
+    break;
+  default:
+    is_ok = is_word(rest, restlen, "*") || is_party(rest, restlen, why);
   }
-  is_ok = k->access == ACCESS_HELO
-            ? is_word(rest, restlen, "*") || is_destination(rest, restlen)
-            : is_word(rest, restlen, "*") || is_party(rest, restlen, why);
   *why = expected;
   return is_ok ? put_lower(k, s, n + 1, rest, restlen) : -1;
+}
+
+/* a zone, with room for an address before it */
+static int key_dnslist(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  *why = "expected the zone of a DNS list, such as list.example.org, of at most 183 bytes";
+  return is_domain(s, len) && len <= DNSLIST_NAME_MAX - DNSLIST_LABELS
+           ? put_lower(k, "", 0, s, len)
+           : -1;
 }
 
 static int key_login(const char *s, size_t len, struct tablekey *k, const char **why)
@@ -299,6 +341,15 @@ static int value_access(const struct tablekey *k, const char *s, size_t len, str
   return access_parse(k->access, s, len, &rule, &text) == 0 ? 0 : refuse(why, text);
 }
 
+static int value_dnslists(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  struct dnslist list;
+  const char *text;
+
+  (void)k;
+  return dnslist_parse(s, len, &list, &text) == 0 ? 0 : refuse(why, text);
+}
+
 static int value_peers(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
   struct peerwords words;
@@ -379,6 +430,7 @@ static const struct tabletype types[] = {
   {"aliases", key_local_part, value_aliases, NULL, 0},
   {"mailboxes", key_local_part, value_mailboxes, NULL, 0},
   {"access", key_access, value_access, NULL, 0},
+  {"dnslists", key_dnslist, value_dnslists, NULL, 0},
   {"peers", key_peer, value_peers, NULL, 0},
   {"verbs", key_net, value_verbs, NULL, 0},
   {"retry", key_destination, value_retry, NULL, 0},

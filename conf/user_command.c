@@ -95,9 +95,9 @@ static int ask(int tty, const char *prompt, char out[PASSWORD_MAX + 2])
   quiet = before;
   quiet.c_lflag &= ~(tcflag_t)ECHO;
   quiet.c_lflag |= ECHONL;
-  fputs(prompt, stderr);
   if (tcsetattr(tty, TCSAFLUSH, &quiet) != 0)
     return -1;
+  fputs(prompt, stderr); /* only now: what is typed before would be shown, and thrown away */
   r = read_line(tty, out);
   tcsetattr(tty, TCSAFLUSH, &before);
   return r;

@@ -20,11 +20,13 @@
 #include "smtpd/census.h"
 #include "smtpd/neighbours.h"
 #include "smtpd/stream.h"
+#include "smtpd/stress.h"
 
 #define READ_MAX 65536
 #define LINE_MAX_BYTES 16384 /* more than command-length-limit can be */
 #define LINGER_MS 2000       /* for the last reply to reach a client that still sends */
 #define OPENING_MS 60000     /* for the intake to answer */
+#define PACE_MIN 64          /* bytes a second of a message */
 #define WAITING_MS 3600000   /* no clock: the intake alone ends it */
 
 /* 0 HEADER     a load balancer says for whom it connects; there is no session yet
@@ -43,6 +45,8 @@ struct connection {
   int fd;
   int wants;             /* events asked of the loop */
   uint64_t last;         /* monotonic ms of the last thing that got the session on */
+  uint64_t paced;        /* when we last looked how fast a message comes */
+  size_t came;           /* bytes of it since */
   stralloc pending;      /* bytes read and not taken; bound: READ_MAX + LINE_MAX_BYTES */
   size_t sent;           /* of session.out */
   struct connection *before, *after;
@@ -68,6 +72,20 @@ static void want(struct connection *c, int events)
   if (c->wants != events)
     loop_want(c->fd, events);
   c->wants = events;
+}
+
+/* ---- stress */
+
+/* when it begins, the clocks of all are set anew: those of idle sessions would run on for minutes */
+static void look_at_stress(void)
+{
+  if (!stress_look())
+    return;
+  for (struct connection *c = all, *after; c; c = after) {
+    after = c->after;
+    if (c->phase != LINGERING && stress_concerns(&c->near.session))
+      loop_timer_in(&c->timer, 0);
+  }
 }
 
 /* what was taken may have been a password */
@@ -101,6 +119,7 @@ static void destroy(struct connection *c, const char *reason)
     c->after->before = c->before;
   free(c);
   census_tell(--count);
+  look_at_stress();
   if (is_stopping && count == 0)
     on_gone();
 }
@@ -137,8 +156,9 @@ static int flush(struct connection *c)
     if (n < 0)
       return -1;
     c->sent += (size_t)n;
-    c->last = loop_now();
   }
+  if (out->len > 0)
+    c->last = loop_now(); /* who takes a byte at a time gets nowhere */
   c->sent = out->len = 0;
   if (out->a > 4096) {
     stralloc_free(out);
@@ -147,24 +167,36 @@ static int flush(struct connection *c)
   return 0;
 }
 
+/* the time there is, less under stress */
+static uint64_t patience(const struct session *s, uint64_t ms)
+{
+  return ms > settings.stress_timeout && stress_is_on() && stress_concerns(s) ? settings.stress_timeout
+                                                                              : ms;
+}
+
 static uint64_t clock_of(const struct connection *c)
 {
+  const struct session *s = &c->near.session;
+
   if (c->phase == HEADER)
     return settings.smtpd_timeout_tls;
-  switch (c->near.session.doing) {
+  switch (s->doing) {
   case SECURING:
     return settings.smtpd_timeout_tls;
   case DATA:
   case FULL:
-    return settings.smtpd_timeout_data;
+    return patience(s, settings.smtpd_timeout_data);
+  case PAUSED:
+    return s->pause;
   case OPENING:
     return OPENING_MS;
-  case ASKED: /* knows.c has a clock, and login.c */
+  case ASKED: /* knows.c has a clock, and login.c, and clientdns.c */
+  case AWAITING:
   case PROVING:
   case COMMITTING:
     return WAITING_MS;
   default:
-    return settings.smtpd_timeout_command;
+    return patience(s, settings.smtpd_timeout_command);
   }
 }
 
@@ -182,17 +214,49 @@ static int set_clock(struct connection *c)
  * batch leave in one write */
 static int holds_replies(const struct session *s)
 {
-  return s->doing == ASKED || s->doing == OPENING;
+  return s->doing == ASKED || s->doing == OPENING || s->doing == PAUSED;
+}
+
+/* a message must come faster than a few bytes a second */
+static void look_at_pace(struct connection *c, uint64_t now)
+{
+  const uint64_t window = patience(&c->near.session, settings.smtpd_timeout_slow);
+
+  if (now - c->paced < window || c->near.session.doing != DATA)
+    return;
+  if (c->came < PACE_MIN * window / 1000 && stress_concerns(&c->near.session))
+    session_end(&c->near.session, REPLY_DATA_SLOW, "too slow in data");
+  c->paced = now;
+  c->came = 0;
+}
+
+/* gives the session bytes; returns how many it took. The clock goes on when it got on by them:
+ * not by the rest of a line that is too long, nor by a message that comes too slowly. */
+static size_t give(struct connection *c, const char *bytes, size_t len)
+{
+  const struct session *s = &c->near.session;
+  enum session_doing was = s->doing;
+  size_t used = session_feed(&c->near.session, bytes, len);
+  uint64_t now = loop_now();
+
+  if (s->doing != DATA || was != DATA) {
+    c->paced = now;
+    c->came = 0;
+  }
+  c->came += used;
+  look_at_pace(c, now);
+  if (used > 0 && !(was == SKIP && s->doing == SKIP))
+    c->last = now;
+  return used;
 }
 
 /* gives the session the bytes that wait; returns how many it took */
 static size_t feed(struct connection *c)
 {
-  size_t used = session_feed(&c->near.session, c->pending.s, c->pending.len);
+  size_t used = give(c, c->pending.s, c->pending.len);
 
   if (used == 0)
     return 0;
-  c->last = loop_now();
   memmove(c->pending.s, c->pending.s + used, c->pending.len - used);
   c->pending.len -= used;
   wipe(c, c->pending.s + c->pending.len, used);
@@ -360,9 +424,7 @@ static void take_input(struct connection *c)
   if (have > 0)
     memcpy(buf, c->pending.s, have);
   have += (size_t)n;
-  used = session_feed(&c->near.session, buf, have);
-  if (used > 0)
-    c->last = loop_now();
+  used = give(c, buf, have);
   if (keep(c, buf + used, have - used) != 0) {
     destroy(c, "out of memory");
     return;
@@ -441,6 +503,20 @@ static void ready(struct loop_handler *h, int fd, int events)
     want(c, c->wants & ~LOOP_READ);
 }
 
+/* what is there before the banner goes out */
+static void listen_early(struct connection *c)
+{
+  struct session *s = &c->near.session;
+  char byte[256];
+  ssize_t n;
+
+  if (s->commands > 0 || s->doing == ENDED || !gate_listens(s))
+    return;
+  n = recv(c->fd, byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0)
+    session_spoke_early(s, (size_t)n);
+}
+
 static void out_of_time(struct connection *c)
 {
   struct session *s = &c->near.session;
@@ -457,6 +533,11 @@ static void out_of_time(struct connection *c)
     break;
   case OPENING:
     neighbours_give_up(&c->near);
+    feed(c);
+    break;
+  case PAUSED:
+    listen_early(c);
+    session_go_on(s);
     feed(c);
     break;
   default: /* others answer for it */
@@ -509,6 +590,9 @@ static void begin(struct connection *c, const struct service *service, const str
   c->phase = TALKING;
   neighbours_start(&c->near, service, ip, port, answered);
   log_connected(c->near.session.client, service->word);
+  look_at_stress();
+  if (c->near.session.doing == COMMAND)
+    listen_early(c);
   settle(c);
 }
 
@@ -546,6 +630,13 @@ int connection_open(int fd, const struct service *service, const struct ip *ip, 
   return 0;
 }
 
+/* whether it can be told to go: no message of its is on its way into the queue */
+static int is_interruptible(const struct session *s)
+{
+  return s->doing < DATA || s->doing == ASKED || s->doing == PROVING || s->doing == OPENING ||
+         s->doing == AWAITING || s->doing == PAUSED;
+}
+
 void connection_stop_all(void (*gone)(void))
 {
   struct connection *c = all;
@@ -558,8 +649,7 @@ void connection_stop_all(void (*gone)(void))
   }
   while (c) {
     struct connection *after = c->after;
-    if (c->phase == TALKING && (c->near.session.doing < DATA || c->near.session.doing == ASKED ||
-                                c->near.session.doing == PROVING || c->near.session.doing == OPENING))
+    if (c->phase == TALKING && c->near.session.doing != SECURING && is_interruptible(&c->near.session))
       session_end(&c->near.session, REPLY_SHUTDOWN, "shutdown");
     if (c->phase == TALKING && c->near.session.doing != SECURING)
       settle(c);

@@ -37,7 +37,9 @@ static int cat_from(stralloc *out, const struct received *r)
   return stralloc_cats(out, "Received: from ") && cat_clean(out, r->helo, "-._:[]") &&
          (!*r->said || (stralloc_cats(out, " (HELO ") && cat_clean(out, r->said, " -._:[]/@=+,*~") &&
                         stralloc_cats(out, ")"))) &&
-         stralloc_cats(out, r->ip->family == 6 ? " ([IPv6:" : " ([") && stralloc_cats(out, ip) &&
+         stralloc_cats(out, " (") &&
+         (!r->host || (cat_clean(out, r->host, "-._") && stralloc_cats(out, " "))) &&
+         stralloc_cats(out, r->ip->family == 6 ? "[IPv6:" : "[") && stralloc_cats(out, ip) &&
          stralloc_cats(out, "])\r\n");
 }
 

@@ -17,6 +17,7 @@
 struct received {
   const char *helo;     /* what stands for the client's name (struct hello's name) */
   const char *said;     /* what it said instead, "" when that is the same */
+  const char *host;     /* its address's verified name, where that may be told; else NULL */
   const struct ip *ip;
   const char *hostname; /* ours */
   const char *protocol; /* SMTP, ESMTP */

@@ -10,9 +10,12 @@
 #include "common/loop.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "smtpd/asklink.h"
 #include "smtpd/census.h"
+#include "smtpd/clientdns.h"
 #include "smtpd/connection.h"
 #include "smtpd/handoff.h"
+#include "smtpd/limits.h"
 #include "smtpd/listener.h"
 #include "smtpd/tls_names.h"
 #include "smtpd/tls_server.h"
@@ -23,7 +26,9 @@
 
 static int take_dir(const char *name, int fd)
 {
-  return strncmp(name, "census", 6) == 0 ? census_join(name, fd) : close(fd);
+  if (strncmp(name, "census", 6) == 0)
+    return census_join(name, fd);
+  return strncmp(name, "limits", 6) == 0 ? limits_join(name, fd) : close(fd);
 }
 
 static int take_listener(const char *addr, const char *service, int fd)
@@ -37,6 +42,8 @@ static int take_channel(const char *peer, int fd)
     return handoff_channel(fd);
   if (strcmp(peer, "auth") == 0)
     return userslink_channel(fd);
+  if (strcmp(peer, "resolve") == 0)
+    return asklink_channel(fd);
   return close(fd);
 }
 
@@ -55,7 +62,7 @@ static int take_ticket_key(const char *service, const char *key)
 static int take_table(const struct table *t)
 {
   listener_prune(t);
-  return 0;
+  return clientdns_tables(t);
 }
 
 static int start(void)

@@ -41,7 +41,7 @@ static int can_bind(struct session *s)
 
 unsigned int auth_offered(struct session *s)
 {
-  unsigned int set = is_for_logins(s) && is_safe(s) ? s->world->mechanisms() : 0;
+  unsigned int set = is_for_logins(s) && is_safe(s) && s->world->mechanisms ? s->world->mechanisms() : 0;
 
   return set && can_bind(s) ? set : set & ~MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
 }

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/settings.h"
+#include "smtpd/judge.h"
 #include "smtpd/received.h"
 #include "smtpd/verb.h"
 
@@ -31,6 +32,7 @@ static int make_received(struct session *s)
   struct received r = {
     .helo = s->hello.name.s,
     .said = s->said.len > 1 ? s->said.s : "",
+    .host = settings.received_host && s->dns && *s->dns->host ? s->dns->host : NULL,
     .ip = &s->ip,
     .hostname = settings.hostname,
     .protocol = session_protocol(s),

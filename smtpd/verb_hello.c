@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
+#include "smtpd/decide.h"
 #include "smtpd/verb.h"
 #include "smtpd/verb_auth.h"
 
@@ -89,7 +90,7 @@ static enum reply judge(struct session *s, const struct command *c, int is_esmtp
   struct access_rule rule;
   const char *why, *failed = NULL;
 
-  access_of_client(t, &s->ip, &rule);
+  decide_greeting(s, &rule);
   s->hello.name = (stralloc){0};
   if (hello_judge(c->arg, c->arglen, policy_for(&rule), &s->hello, &why) != 0)
     failed = why;
