@@ -128,7 +128,6 @@ def hosts():
         equal(decided(i, who), "dnslists reverse-unknown=5")
     with Client(i, source=slow) as c:
         contains(repr(say(c, rcpt="x@elsewhere.example")), "451 4.4.3")
-        equal(say(c).code, 503)
         equal(c.cmd("RCPT TO:<alice@heloise.example>").code, 250)
     i.stop()
     dns.close()
@@ -359,7 +358,7 @@ def stress():
     contains(repr(more[0].cmd("FOO")), "500")
     contains(repr(more[0].cmd("FOO")), "500")
     contains(repr(more[0].reply()), "421 4.7.0")
-    for c in idle + more[1:]:
+    for c in idle:
         contains(repr(c.reply()), "421 4.4.2")
         c.close()
     equal(relaying.cmd("NOOP").code, 250)
