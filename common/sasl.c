@@ -25,12 +25,15 @@ static const char *const outcomes[OUTCOME_COUNT] = {
 /* the next word of a list: 1, or 0 at its end */
 static int next_word(const char **s, size_t *len, const char **word, size_t *n)
 {
+  *n = 0;
+  if (*len == 0) /* s may be NULL */
+    return 0;
   while (*len > 0 && (**s == ' ' || **s == '\t')) {
     ++*s;
     --*len;
   }
   *word = *s;
-  for (*n = 0; *n < *len && (*s)[*n] != ' ' && (*s)[*n] != '\t';)
+  while (*n < *len && (*s)[*n] != ' ' && (*s)[*n] != '\t')
     ++*n;
   *s += *n;
   *len -= *n;

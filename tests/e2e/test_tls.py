@@ -421,8 +421,8 @@ def half():
     where = place()
     i = make("%s:%d submissions" % where, settings={"smtpd-timeout-tls": "1s", "session-limit": 20})
     wait_for("no session", lambda: len(i.find_events("connected")) == len(i.find_events("disconnected")))
-    held = [socket.create_connection(where) for _ in range(18)]
-    for s in held[:9]:
+    held = [socket.create_connection(where) for _ in range(16)]
+    for s in held[:8]:
         s.sendall(hello_asking(b"heloise.example")[:40])
     with Client(i) as c:
         c.cmd("EHLO client.example", 250)

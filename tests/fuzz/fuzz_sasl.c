@@ -82,7 +82,7 @@ static void try_dovecot(const char *s, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-  const char *s = (const char *)data;
+  const char *s = len ? (const char *)data : ""; /* an empty input may have no place */
 
   try_plain(s, len);
   try_login(s, len);

@@ -144,7 +144,7 @@ static void bindings(void **state)
     assert_int_equal(tls_server_binding(b.server, "tls-server-end-point", ours), 32);
     X509_digest(SSL_get0_peer_certificate(b.client), EVP_sha256(), theirs, &len);
     assert_memory_equal(ours, theirs, 32);
-    assert_int_equal(tls_server_binding(b.server, "tls-unique", ours), -1);
+    assert_int_equal(tls_server_binding(b.server, "tls-nothing", ours), -1);
     end(&b);
   }
   assert_int_equal(tls_server_binding(NULL, "tls-exporter", ours), -1);
