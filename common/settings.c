@@ -7,6 +7,7 @@
 #include "common/eightbit.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/sasl.h"
 #include "common/units.h"
 
 struct settings settings;
@@ -125,6 +126,72 @@ static int check_eightbitsigned(const struct setting *s, const char *v, size_t l
   return eightbit_policy_read(v, len, &p);
 }
 
+static int check_backends(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  enum backend_name list[BACKEND_COUNT];
+  size_t many;
+
+  (void)s;
+  (void)n;
+  return backends_read(v, len, list, &many);
+}
+
+static int check_mechanisms(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  unsigned int set;
+
+  (void)s;
+  (void)n;
+  return mechanisms_read(v, len, &set);
+}
+
+static int check_authinclear(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  (void)n;
+  return (len == 2 && memcmp(v, "no", 2) == 0) || (len == 8 && memcmp(v, "loopback", 8) == 0) ? 0
+                                                                                           : -1;
+}
+
+/* octal, as chmod(1) takes it */
+static int check_mode(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  *n = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (v[i] < '0' || v[i] > '7')
+      return -1;
+    *n = *n * 8 + (uint64_t)(v[i] - '0');
+  }
+  return len >= 3 && len <= 4 && *n <= 0777 ? 0 : -1;
+}
+
+static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  return ip_list_check(v, len) == 0 ? check_text(s, v, len, n) : -1;
+}
+
+static int check_rate(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  uint64_t count, ms;
+
+  (void)s;
+  (void)n;
+  return len == 0 ? 0 : units_rate(v, len, &count, &ms);
+}
+
+static int check_earlytalker(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  static const char *const words[] = {"reject", "score", "off"};
+
+  (void)s;
+  (void)n;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && memcmp(words[i], v, len) == 0)
+      return 0;
+  return -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -141,7 +208,14 @@ static const struct type {
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
+  {"BACKENDS", "users, pam and dovecot, those that are to be asked, in their order", check_backends, 0},
+  {"MECHANISMS", "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, those that are to be offered", check_mechanisms, 0},
+  {"AUTHINCLEAR", "no or loopback", check_authinclear, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
+  {"RATE", "so many in a time, such as 100/1m; 1 to 1000000 in 1s to 1d, or nothing", check_rate, 0},
+  {"EARLYTALKER", "reject, score or off", check_earlytalker, 0},
+  {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
+  {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };
 
 static const struct setting rows[] = {

@@ -24,6 +24,13 @@ struct settings {
 #define SETTING_HELOPOLICY const char *
 #define SETTING_TLSHISTORY const char *
 #define SETTING_EIGHTBITSIGNED const char *
+#define SETTING_RATE const char *
+#define SETTING_EARLYTALKER const char *
+#define SETTING_BACKENDS const char *
+#define SETTING_MECHANISMS const char *
+#define SETTING_AUTHINCLEAR const char *
+#define SETTING_MODE uint64_t
+#define SETTING_NETWORKS const char *
 #define SETTING(field, name, type, value, min, max, help) SETTING_##type field;
 #include "common/settings.def"
 #undef SETTING

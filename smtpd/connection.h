@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 #include "common/ip.h"
+#include "common/service.h"
 
 /* takes fd over for a client; a session begins. 0, or -1 with errno (fd is closed). */
-int connection_open(int fd, const struct ip *ip, uint16_t port, const char *service);
-size_t connection_count(void);
+int connection_open(int fd, const struct service *service, const struct ip *ip, uint16_t port);
 
 /* no new sessions: idle ones end with 421, those in a message may finish it; gone() is
  * called when the last has ended */

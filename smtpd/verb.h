@@ -21,9 +21,16 @@ enum reply verb_rset(struct session *s, const struct command *c);
 enum reply verb_noop(struct session *s, const struct command *c);
 enum reply verb_vrfy(struct session *s, const struct command *c);
 enum reply verb_help(struct session *s, const struct command *c);
+enum reply verb_auth(struct session *s, const struct command *c);
 enum reply verb_quit(struct session *s, const struct command *c);
+enum reply verb_starttls(struct session *s, const struct command *c);
+enum reply verb_xclient(struct session *s, const struct command *c);
 /* known to other servers, not to us: says so with 502 */
 enum reply verb_other(struct session *s, const struct command *c);
+
+/* verb_starttls.c, verb_xclient.c: whether it is to be offered */
+int verb_can_starttls(const struct session *s);
+int verb_can_xclient(const struct session *s);
 
 /* verb_rcpt.c: heloise-auth has answered about s->asked */
 enum reply verb_rcpt_known(struct session *s, enum verdict v);

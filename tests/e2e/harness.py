@@ -219,7 +219,8 @@ class Instance:
         Instance.alive.append(self)
         if make:
             self.init()
-            for name, value in (settings or {}).items():
+            # one process for mx, whatever the machine: pids() gives each program once
+            for name, value in {"smtpd-processes": 1, **(settings or {})}.items():
                 self.cli("set", name.replace("_", "-"), str(value), ok=True)
             for name, lines in (tables or {}).items():
                 self.forget_keys(name, [line.split()[0] for line in lines])
