@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/xtext.h"
 #include "queue/commit.h"
 #include "queue/incoming.h"
 
@@ -210,7 +211,7 @@ static int is_new_rcpt(struct incoming *in, const char *address, const char *not
 
 int receive_rcpt(struct incoming *in, const char *address, const char *notify, const char *orcpt)
 {
-  if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, 600))
+  if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, XTEXT_ORCPT_ROOM))
     return -1;
   if (in->head.len > ENVELOPE_MAX - 4096 ||
       (is_new_rcpt(in, address, notify, orcpt) &&

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "common/idna.h"
 #include "common/verbs.h"
 
 #define KEY_ROOM 400 /* prefix and the longest address */
@@ -77,17 +78,29 @@ void access_of_name(const struct table *t, enum access_key key, const char *name
   get_name(t, key, lower, r);
 }
 
+/* in lower case, the domain in A-labels where it has such */
+static void normal_form(const char *address, char out[ADDRESS_MAX + IDNA_MAX + 1])
+{
+  size_t len = strnlen(address, ADDRESS_MAX);
+  const char *at = memrchr(address, '@', len);
+  size_t local = at ? (size_t)(at + 1 - address) : 0;
+  char domain[IDNA_MAX + 1];
+
+  for (size_t i = 0; i < len; i++)
+    out[i] = address[i] >= 'A' && address[i] <= 'Z' ? (char)(address[i] + 32) : address[i];
+  out[len] = 0;
+  if (at && idna_is_needed(at, len - local + 1) && idna_ascii(at + 1, len - local, domain))
+    strcpy(out + local, domain);
+}
+
 void access_of_address(const struct table *t, enum access_key key, const char *address,
                        struct access_rule *r)
 {
-  char lower[ADDRESS_MAX + 1];
-  size_t len = strnlen(address, ADDRESS_MAX);
+  char lower[ADDRESS_MAX + IDNA_MAX + 1];
   const char *at;
 
   none(r);
-  for (size_t i = 0; i < len; i++)
-    lower[i] = address[i] >= 'A' && address[i] <= 'Z' ? (char)(address[i] + 32) : address[i];
-  lower[len] = 0;
+  normal_form(address, lower);
   at = strrchr(lower, '@');
   if (get(t, key, lower, r) || (at && get(t, key, at, r)))
     return;
@@ -113,5 +126,7 @@ uint32_t access_verbs_off(const struct table *t, const struct ip *ip)
 
   if (!table_net(t, "verbs", "", ip, &v) || verbs_parse(v.s, v.len, &off, NULL, &why) != 0)
     return 0;
+  if (off & VERB_8BITMIME)
+    off |= VERB_SMTPUTF8; /* RFC 6531 3.1: never without it */
   return off;
 }

@@ -32,7 +32,7 @@ static int ask(struct session *s, const char *address)
 
 static int open_message(struct session *s)
 {
-  char flags[3];
+  char flags[4];
   size_t n = 0;
   struct handoff_mail m = {
     .flags = flags,
@@ -48,6 +48,8 @@ static int open_message(struct session *s)
 
   if (s->mail.is_8bit)
     flags[n++] = 'b';
+  if (s->mail.is_utf8)
+    flags[n++] = 'u';
   if (s->mail.is_relay)
     flags[n++] = 'r';
   flags[n] = 0;

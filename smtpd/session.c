@@ -173,12 +173,14 @@ void session_argument(struct session *s, uint64_t v)
 
 const char *session_protocol(const struct session *s)
 {
-  static const char *const words[2][2][2] = {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
-                                             {{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}};
+  static const char *const words[2][2][2][2] = {
+    {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}}, {{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}},
+    {{{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}},
+     {{"UTF8LMTP", "UTF8LMTPA"}, {"UTF8LMTPS", "UTF8LMTPSA"}}}};
 
-  if (!s->is_esmtp)
+  if (!s->is_esmtp && !s->mail.is_utf8)
     return "SMTP";
-  return words[s->service->is_lmtp != 0][s->tls.is_on != 0][s->login.len > 0];
+  return words[s->mail.is_utf8 != 0][s->service->is_lmtp != 0][s->tls.is_on != 0][s->login.len > 0];
 }
 
 /* ---- life */
@@ -201,7 +203,7 @@ void session_reset(struct session *s)
   clear(&s->received);
   s->mail.nrcpt = 0;
   s->mail.ret = "";
-  s->mail.is_8bit = s->mail.is_relay = 0;
+  s->mail.is_8bit = s->mail.is_relay = s->mail.is_utf8 = 0;
   if (s->order != HAVE_NOTHING)
     s->order = HAVE_HELLO;
 }

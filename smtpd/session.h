@@ -48,6 +48,7 @@ struct mail {
   size_t nrcpt;
   const char *ret;     /* "", "FULL", "HDRS" */
   int is_8bit, is_relay;
+  int is_utf8;         /* MAIL had SMTPUTF8 */
 };
 
 struct session;

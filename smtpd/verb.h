@@ -40,6 +40,13 @@ void data_refuse(struct session *s, enum reply r, const char *text);
 int verb_no_memory(const char *why);
 /* the reply to a parameter of MAIL or RCPT that is not offered; names it */
 enum reply verb_unknown_parameter(struct session *s, const struct command_param *p);
+/* whether the verb (a bit of common/verbs.h) is offered in this session */
+int verb_offers(const struct session *s, uint32_t bit);
+/* whether what was sent needs SMTPUTF8 and the client did not ask for it, or asked in vain:
+ * the argument of the reply then says what to do */
+int verb_lacks_utf8(struct session *s, int is_asked);
+/* whether a domain in UTF-8 is one: has A-labels */
+int verb_is_domain(const char *domain);
 /* a local part or host without a domain gets ours: "domain", or else "hostname" */
 const char *verb_own_domain(void);
 

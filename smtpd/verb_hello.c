@@ -16,7 +16,7 @@
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_HELP};
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_SMTPUTF8, VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
 {

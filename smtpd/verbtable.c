@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "common/idna.h"
 #include "common/settings.h"
 #include "common/verbs.h"
 
@@ -82,6 +83,28 @@ enum reply verb_unknown_parameter(struct session *s, const struct command_param 
   s->number[n] = 0;
   s->argument = s->number;
   return REPLY_PARAMETER_UNKNOWN;
+}
+
+int verb_offers(const struct session *s, uint32_t bit)
+{
+  return !(s->verbs_off & bit);
+}
+
+int verb_lacks_utf8(struct session *s, int is_asked)
+{
+  if (!verb_offers(s, VERB_SMTPUTF8))
+    s->argument = "SMTPUTF8 is not offered here: use an ASCII local part and an xn-- domain";
+  else
+    s->argument = "say SMTPUTF8 behind the address of MAIL or VRFY";
+  return !is_asked;
+}
+
+int verb_is_domain(const char *domain)
+{
+  char ascii[IDNA_MAX + 1];
+  size_t len = strlen(domain);
+
+  return !idna_is_needed(domain, len) || idna_ascii(domain, len, ascii) > 0;
 }
 
 const char *verb_own_domain(void)

@@ -44,7 +44,7 @@ static const char *const tables[][3] = {
 #define HELLO "EHLO a.example\r\n"
 #define OFFERS                                                                                     \
   "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"                    \
-  "250-ENHANCEDSTATUSCODES\n250 HELP"
+  "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250 HELP"
 #define STRANGER "203.0.113.1"
 #define OURS "192.0.2.1"
 
@@ -152,6 +152,32 @@ static const struct script {
     {"MAIL FROM:s@a.example\r\n", "501 5.1.7"},
     {"MAIL <s@a.example>\r\n", "501 5.5.4"},
     {"MAIL FROM:<s>\r\n", "553 5.1.7"}}},
+  {"xtext of control bytes", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<s@a.example> ENVID=a+0D+0Ab\r\nMAIL FROM:<s@a.example>\r\n", "501 5.5.4\n250"},
+    {"RCPT TO:<x@b.example> ORCPT=rfc822;a+0D+0Ab\r\n", "501 5.5.4"}}},
+  {"SMTPUTF8", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example>\r\n", "553 5.6.7 non-ASCII sender address; say SMTPUTF8"},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example> SMTPUTF8=1\r\n", "501 5.5.4"},
+    {"MAIL FROM:<j\xc3@m\xc3\xbcller.example> SMTPUTF8\r\n", "501 5.1.7"},
+  }},
+  {"SMTPUTF8 taken", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<j\xc3\xb6@m\xe2\x80\xa8ller.example> SMTPUTF8\r\n", "501 5.1.7"},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example> SMTPUTF8 BODY=8BITMIME\r\n", "250"},
+    {"RCPT TO:<\xe6\x97\xa5@m\xc3\xbcller.example> ORCPT=utf-8;\xe6\x97\xa5\\x{65E5}@x\r\n", "250"},
+    {"RCPT TO:<x@b.example> ORCPT=utf-8;\xe6\x97\r\nRCPT TO:<x@b.example> ORCPT=rfc822;\xe6\x97\xa5\r\n", "501\n501"},
+    {"RCPT TO:<x@xn--mller-kva.example>\r\n", "250"}}},
+  {"SMTPUTF8 not asked for, not offered, and VRFY", "203.0.113.9",
+   {{HELLO, "250-mx.example.org\n250-SIZE\n250-DSN\n250-ENHANCEDSTATUSCODES\n250 HELP"},
+    {"MAIL FROM:<s@a.example> SMTPUTF8\r\n", "555 5.5.4 parameter SMTPUTF8"},
+    {"MAIL FROM:<\xc3\xb6@a.example>\r\n", "553 5.6.7 non-ASCII sender address; SMTPUTF8 is not offered here"}}},
+  {"SMTPUTF8 with VRFY", STRANGER,
+   {{HELLO, OFFERS},
+    {"VRFY \xc3\xb6\r\n", "553 5.6.7"},
+    {"VRFY \xc3\xb6 smtputf8\r\n", "252"},
+    {"VRFY SMTPUTF8\r\n", "252"}}},
   {"RCPT parameters", OURS,
    {{HELLO, OFFERS},
     {"MAIL FROM:<s@a.example>\r\n", "250"},
@@ -167,7 +193,7 @@ static const struct script {
    {{HELLO,
      "250-mx.example.org\n250-SIZE\n250-PIPELINING\n250-DSN\n250-ENHANCEDSTATUSCODES\n250 HELP"}}},
   {"no status codes", "203.0.113.11",
-   {{HELLO, "250-mx.example.org\n250-PIPELINING\n250-8BITMIME\n250 HELP"},
+   {{HELLO, "250-mx.example.org\n250-PIPELINING\n250-8BITMIME\n250-SMTPUTF8\n250 HELP"},
     {"NOOP\r\n", "250 Ok"},
     {"MAIL FROM:<s@a.example> SIZE=1\r\n", "555 parameter"}}},
   {"messages in a session", OURS,
