@@ -47,7 +47,7 @@ bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c $(CONF_SRC) $
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
 libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_other enddata received \
+                               verb_hello verb_mail verb_rcpt verb_data verb_bdat verb_other bdat enddata complete received \
                                access_check handoff knows slots)
 libexec_heloise-auth_SRC    := smtpd/auth.c
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)

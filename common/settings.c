@@ -77,19 +77,55 @@ static int check_server(const char *v, size_t len)
   return port > 0 && port <= 65535 ? ip_parse(v, addr, &ip) : -1;
 }
 
+/* bytes of the word that v begins with */
+static size_t word_at(const char *v, size_t len)
+{
+  size_t n = 0;
+
+  while (n < len && v[n] != ' ' && v[n] != '\t')
+    n++;
+  return n;
+}
+
 static int check_servers(const struct setting *s, const char *v, size_t len, uint64_t *n)
 {
   size_t i = 0;
 
   while (i < len) {
-    size_t word = 0;
-    while (i + word < len && v[i + word] != ' ' && v[i + word] != '\t')
-      word++;
+    size_t word = word_at(v + i, len - i);
     if (word > 0 && check_server(v + i, word) != 0)
       return -1;
     i += word + 1;
   }
   return check_text(s, v, len, n);
+}
+
+static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  struct ip_net net;
+  size_t i = 0;
+
+  while (i < len) {
+    size_t word = word_at(v + i, len - i);
+    if (word > 0 && ip_net_parse(v + i, word, &net) != 0)
+      return -1;
+    i += word + 1;
+  }
+  return check_text(s, v, len, n);
+}
+
+int settings_has_ip(const char *networks, const struct ip *ip)
+{
+  size_t len = strlen(networks), i = 0;
+  struct ip_net net;
+
+  while (i < len) {
+    size_t word = word_at(networks + i, len - i);
+    if (word > 0 && ip_net_parse(networks + i, word, &net) == 0 && ip_in_net(ip, &net))
+      return 1;
+    i += word + 1;
+  }
+  return 0;
 }
 
 static int check_mailbox(const struct setting *s, const char *v, size_t len, uint64_t *n)
@@ -138,6 +174,7 @@ static const struct type {
   {"SIZE", "a size such as 500k, 50m or 2g", check_size, 1},
   {"DURATION", "a duration such as 500ms, 30s, 5m or 4h", check_duration, 1},
   {"SERVERS", "addresses such as 192.0.2.53, 192.0.2.53@54 or [2001:db8::53]@54", check_servers, 0},
+  {"NETWORKS", "addresses and networks such as 192.0.2.1 or 2001:db8::/32", check_networks, 0},
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stralloc.h>
 
+#include "common/ip.h"
 #include "common/table.h"
 
 struct settings {
@@ -20,6 +21,7 @@ struct settings {
 #define SETTING_SIZE uint64_t
 #define SETTING_DURATION uint64_t
 #define SETTING_SERVERS const char *
+#define SETTING_NETWORKS const char *
 #define SETTING_MAILBOX const char *
 #define SETTING_HELOPOLICY const char *
 #define SETTING_TLSHISTORY const char *
@@ -42,6 +44,8 @@ struct setting {
   const char *name, *type, *value /* default, NULL if it must be set */, *help;
   uint64_t min, max;
 };
+/* whether a setting of type NETWORKS holds this address */
+int settings_has_ip(const char *networks, const struct ip *ip);
 size_t settings_count(void);
 const struct setting *settings_row(size_t i);
 /* NULL when there is no such setting */

@@ -11,6 +11,7 @@
 #include "common/peerwords.h"
 #include "common/retry.h"
 #include "common/route.h"
+#include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
 
@@ -133,6 +134,21 @@ static int key_net(const char *s, size_t len, struct tablekey *k, const char **w
     return put(k, "*", 1);
   k->is_net = 1;
   return ip_net_parse(s, len, &k->net);
+}
+
+/* [SERVICE:]network */
+static int key_verbs(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  const char *colon = memchr(s, ':', len);
+  size_t n = colon ? (size_t)(colon - s) : 0;
+  const struct service *service = service_find(s, n);
+  int r;
+
+  if (!service)
+    return key_net(s, len, k, why);
+  k->prefix = service_prefix(service);
+  r = key_net(colon + 1, len - n - 1, k, why);
+  return r == 0 && !k->is_net ? put(k, s, len) : r;
 }
 
 static int key_peer(const char *s, size_t len, struct tablekey *k, const char **why)
@@ -309,7 +325,7 @@ static const struct tabletype types[] = {
   {"mailboxes", key_local_part, value_mailboxes},
   {"access", key_access, value_access},
   {"peers", key_peer, value_peers},
-  {"verbs", key_net, value_verbs},
+  {"verbs", key_verbs, value_verbs},
   {"retry", key_destination, value_retry},
 };
 

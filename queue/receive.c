@@ -26,6 +26,7 @@
 #define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
 #define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
 #define SCARCE (64 * 1024 * 1024)           /* room left on the disk */
+#define OURS_MAX (8 * 1024)                 /* bytes of fields that smtpd adds, beyond message-size-limit */
 #define MEMORY_MAX (256 * 1024 * 1024)      /* envelopes too; beyond it no message is begun */
 
 static int queue_fd;
@@ -282,7 +283,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
     error = ENOMEM;
   }
   count(in);
-  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit) {
+  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit + OURS_MAX) {
     refuse(in, too_big);
     return -1;
   }
@@ -346,7 +347,7 @@ static const char *content_fault(const struct content *c, enum receive_limits li
     return malformed;
   if (limits != RECEIVE_REFUSES)
     return NULL;
-  if (c->size > settings.message_size_limit)
+  if (c->size > settings.message_size_limit + OURS_MAX)
     return too_big;
   if (c->header_size > settings.header_size_limit)
     return big_header;

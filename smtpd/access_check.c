@@ -118,13 +118,15 @@ enum domain_kind access_domain(const struct table *t, const char *domain)
                                      : DOMAIN_OTHER;
 }
 
-uint32_t access_verbs_off(const struct table *t, const struct ip *ip)
+uint32_t access_verbs_off(const struct table *t, const struct service *service, const struct ip *ip)
 {
   struct table_value v;
   const char *why;
   uint32_t off;
 
-  if (!table_net(t, "verbs", "", ip, &v) || verbs_parse(v.s, v.len, &off, NULL, &why) != 0)
+  if (!table_net(t, "verbs", service_prefix(service), ip, &v) && !table_net(t, "verbs", "", ip, &v))
+    return 0;
+  if (verbs_parse(v.s, v.len, &off, NULL, &why) != 0)
     return 0;
   if (off & VERB_8BITMIME)
     off |= VERB_SMTPUTF8; /* RFC 6531 3.1: never without it */

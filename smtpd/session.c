@@ -147,16 +147,31 @@ void session_end(struct session *s, enum reply r, const char *reason)
     s->out.len = before;
 }
 
-void session_refuse_message(struct session *s)
+size_t session_answers(const struct session *s)
+{
+  return s->service->is_lmtp ? s->mail.nrcpt : 1;
+}
+
+static void put_refusal(struct session *s)
+{
+  size_t before = s->out.len;
+
+  if (s->refusal_text.len > 1 && put_foreign(s, s->refusal_text.s) == 0)
+    return;
+  s->out.len = before;
+  if (!put_reply(s, s->refusal))
+    s->out.len = before;
+}
+
+void session_refuse_message(struct session *s, size_t times)
 {
   size_t before = s->out.len;
   int is_temporary;
 
-  if (s->refusal_text.len <= 1 || put_foreign(s, s->refusal_text.s) != 0) {
-    s->out.len = before;
-    if (!put_reply(s, s->refusal))
-      s->out.len = before;
-  }
+  while (times-- > 1)
+    put_refusal(s);
+  before = s->out.len;
+  put_refusal(s);
   is_temporary = s->out.len > before && s->out.s[before] == '4';
   log_unreceived(s->client, s->mail.from.s, reply_text(s, before));
   session_reset(s);
@@ -204,6 +219,10 @@ void session_reset(struct session *s)
   s->mail.nrcpt = 0;
   s->mail.ret = "";
   s->mail.is_8bit = s->mail.is_relay = s->mail.is_utf8 = 0;
+  if (s->chunk.is_open)
+    s->world->abort(s);
+  s->chunk = (struct chunk){.refusal = REPLY_NONE};
+  s->refusal = REPLY_NONE;
   if (s->order != HAVE_NOTHING)
     s->order = HAVE_HELLO;
 }
@@ -212,10 +231,11 @@ void session_start(struct session *s, const struct session_world *w, const struc
                    const struct ip *ip, uint16_t port)
 {
   *s = (struct session){.world = w, .service = service, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
-                        .refusal = REPLY_NONE, .mail = {.ret = ""}};
+                        .refusal = REPLY_NONE, .mail = {.ret = ""},
+                        .chunk = {.refusal = REPLY_NONE}};
   ip_port_format(s->client, ip, port);
   ip_format(s->address, ip);
-  s->verbs_off = access_verbs_off(w->table(), ip);
+  s->verbs_off = access_verbs_off(w->table(), service, ip);
   s->argument = settings.hostname;
   session_reply(s, REPLY_BANNER, "", 0);
 }
@@ -255,18 +275,29 @@ static void run_line(struct session *s, const char *line, size_t len)
   }
   command_parse(line, len, &c);
   s->argument = "";
-  if (has_control(line, len) && !command_is(&c, "EHLO") && !command_is(&c, "HELO"))
+  if (has_control(line, len) && command_is(&c, "BDAT"))
+    r = verb_lose(s);
+  else if (has_control(line, len) && !command_is(&c, "EHLO") && !command_is(&c, "HELO") && !command_is(&c, "LHLO"))
     r = REPLY_HAS_CONTROL;
   else
     r = verb_run(s, &c);
   session_reply(s, r, line, len);
 }
 
+/* where a BDAT of any kind cannot be read, nobody knows where the next command begins */
+static int is_bdat(const char *line, size_t len)
+{
+  struct command c;
+
+  command_parse(line, len, &c);
+  return command_is(&c, "BDAT");
+}
+
 static void line_too_long(struct session *s, const char *line, size_t len)
 {
   s->commands++;
   session_argument(s, settings.command_length_limit);
-  session_reply(s, REPLY_TOO_LONG, line, len);
+  session_reply(s, is_bdat(line, len) ? verb_lose(s) : REPLY_TOO_LONG, line, len);
 }
 
 /* takes one command line; 0 when it is not complete */
@@ -277,6 +308,10 @@ static size_t feed_line(struct session *s, const char *bytes, size_t len)
 
   if (!lf && len <= settings.command_length_limit)
     return 0;
+  if (!lf && is_bdat(bytes, len)) {
+    line_too_long(s, bytes, len);
+    return len;
+  }
   if (!lf) {
     s->doing = SKIP;
     return len;
@@ -340,14 +375,17 @@ void session_known(struct session *s, enum verdict v, const char *reason)
 
 void session_refused(struct session *s, const char *reply)
 {
-  if (s->doing == DATA || s->doing == FULL) {
-    data_refuse(s, REPLY_QUEUE_LOST, reply);
-    data_room(s);
-    return;
-  }
-  s->doing = COMMAND;
+  size_t times = s->doing == COMMITTING ? session_answers(s) : 1;
+
   data_refuse(s, REPLY_QUEUE_LOST, reply);
-  session_refuse_message(s);
+  if (s->doing == DATA || s->doing == FULL)
+    data_room(s);
+  else if (s->chunk.is_open && s->doing != COMMITTING)
+    chunk_refused(s);
+  else {
+    s->doing = COMMAND;
+    session_refuse_message(s, times);
+  }
 }
 
 void session_lost(struct session *s)
@@ -363,11 +401,14 @@ void session_room(struct session *s)
 
 void session_done(struct session *s, const char *id)
 {
+  size_t times = session_answers(s);
+
   log_received(id, s->client, s->mail.from.s, log_num(s->end.size), log_num(s->mail.nrcpt));
   s->argument = id;
   s->doing = COMMAND;
   s->messages++;
   s->errors = 0;
   session_reset(s);
-  session_reply(s, REPLY_QUEUED, "", 0);
+  while (times-- > 0)
+    session_reply(s, REPLY_QUEUED, "", 0);
 }

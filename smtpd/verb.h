@@ -17,6 +17,7 @@ enum reply verb_helo(struct session *s, const struct command *c);
 enum reply verb_mail(struct session *s, const struct command *c);
 enum reply verb_rcpt(struct session *s, const struct command *c);
 enum reply verb_data(struct session *s, const struct command *c);
+enum reply verb_bdat(struct session *s, const struct command *c);
 enum reply verb_rset(struct session *s, const struct command *c);
 enum reply verb_noop(struct session *s, const struct command *c);
 enum reply verb_vrfy(struct session *s, const struct command *c);
@@ -32,6 +33,27 @@ enum reply verb_rcpt_known(struct session *s, enum verdict v);
 size_t data_feed(struct session *s, const char *bytes, size_t len);
 /* the intake has room again */
 void data_room(struct session *s);
+/* passes bytes of the message on, as many as fit a frame; with is_end what ends it too (BDAT).
+ * Returns the bytes taken: none, when it is FULL. */
+size_t data_frame(struct session *s, const char *bytes, size_t len, int is_end);
+/* a message begins */
+void data_start(struct session *s);
+/* everything is there: commits, or says why not */
+void data_over(struct session *s);
+
+/* verb_bdat.c: a BDAT that another rule refuses with r: its octets are read and dropped first */
+enum reply chunk_drop(struct session *s, const struct command *c, enum reply r);
+/* takes octets that BDAT announced, returns how many */
+size_t chunk_feed(struct session *s, const char *bytes, size_t len);
+/* the intake is ready for the message */
+void chunk_opened(struct session *s);
+/* the intake gave the message up */
+void chunk_refused(struct session *s);
+/* goes on after the intake was slow */
+void chunk_go_on(struct session *s);
+/* the framing is lost: what to say, and the session ends */
+enum reply verb_lose(struct session *s);
+
 /* what is still to come is read to its end and dropped; then this is the reply (or text,
  * when it is not NULL) */
 void data_refuse(struct session *s, enum reply r, const char *text);

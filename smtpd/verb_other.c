@@ -1,4 +1,4 @@
-/* verb_other.c - RSET, NOOP, VRFY, HELP, QUIT, and the verbs we do not offer
+/* verb_other.c - RSET, NOOP, VRFY, QUIT, and the verbs we do not offer
  *
  * Runs in heloise-smtpd: user hlsmtpd, no file access. RFC 5321 4.1.1.5 to 4.1.1.10. */
 #include <string.h>
@@ -44,13 +44,6 @@ enum reply verb_vrfy(struct session *s, const struct command *c)
   if (idna_is_needed(c->arg, c->arglen) && verb_lacks_utf8(s, asks_utf8(c)))
     return REPLY_VRFY_UTF8;
   return REPLY_VRFY;
-}
-
-enum reply verb_help(struct session *s, const struct command *c)
-{
-  (void)s;
-  (void)c;
-  return REPLY_HELP;
 }
 
 enum reply verb_quit(struct session *s, const struct command *c)

@@ -10,64 +10,120 @@
 #include "common/settings.h"
 #include "common/verbs.h"
 
-#define ANY (HAVE_NOTHING | HAVE_HELLO | HAVE_FROM | HAVE_RCPT)
+#define ANY (HAVE_NOTHING | HAVE_HELLO | HAVE_FROM | HAVE_RCPT | HAVE_CHUNK)
+
+enum dialogue { SMTP = 1, LMTP = 2, BOTH = 3 };
 
 static const struct verb {
   const char *name;
+  enum dialogue dialogue; /* where it is known at all */
   unsigned int order;  /* when it is legal */
   enum reply missing;  /* what to say when it is not */
   int has_argument;    /* may be followed by something */
   uint32_t bit;        /* common/verbs.h: refused when switched off for the client */
   enum reply (*run)(struct session *s, const struct command *c);
 } verbs[] = {
-  {"MAIL", HAVE_HELLO, REPLY_HELLO_FIRST, 1, 0, verb_mail},
-  {"RCPT", HAVE_FROM | HAVE_RCPT, REPLY_MAIL_FIRST, 1, 0, verb_rcpt},
-  {"DATA", HAVE_RCPT, REPLY_RCPT_FIRST, 0, 0, verb_data},
-  {"EHLO", ANY, REPLY_NONE, 1, 0, verb_ehlo},
-  {"HELO", ANY, REPLY_NONE, 1, 0, verb_helo},
-  {"RSET", ANY, REPLY_NONE, 0, 0, verb_rset},
-  {"QUIT", ANY, REPLY_NONE, 0, 0, verb_quit},
-  {"NOOP", ANY, REPLY_NONE, 1, 0, verb_noop},
-  {"VRFY", ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
-  {"HELP", ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
-  {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"STARTTLS", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"BDAT", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"TURN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"MAIL", BOTH, HAVE_HELLO, REPLY_HELLO_FIRST, 1, 0, verb_mail},
+  {"RCPT", BOTH, HAVE_FROM | HAVE_RCPT, REPLY_MAIL_FIRST, 1, 0, verb_rcpt},
+  {"DATA", BOTH, HAVE_RCPT, REPLY_RCPT_FIRST, 0, 0, verb_data},
+  {"BDAT", BOTH, HAVE_RCPT | HAVE_CHUNK, REPLY_RCPT_FIRST, 1, VERB_CHUNKING, verb_bdat},
+  {"EHLO", SMTP, ANY, REPLY_NONE, 1, 0, verb_ehlo},
+  {"LHLO", LMTP, ANY, REPLY_NONE, 1, 0, verb_ehlo},
+  {"HELO", SMTP, ANY, REPLY_NONE, 1, 0, verb_helo},
+  {"RSET", BOTH, ANY, REPLY_NONE, 0, 0, verb_rset},
+  {"QUIT", BOTH, ANY, REPLY_NONE, 0, 0, verb_quit},
+  {"NOOP", BOTH, ANY, REPLY_NONE, 1, 0, verb_noop},
+  {"VRFY", BOTH, ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
+  {"HELP", BOTH, ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
+  {"EXPN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"STARTTLS", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"AUTH", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ETRN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ATRN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"TURN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
 };
 
+static int is_known(const struct session *s, const struct verb *v)
+{
+  return (v->dialogue & (s->service->is_lmtp ? LMTP : SMTP)) != 0;
+}
+
+static enum reply hello_first(struct session *s)
+{
+  s->argument = s->service->is_lmtp ? "LHLO" : "EHLO or HELO";
+  return REPLY_HELLO_FIRST;
+}
+
 /* a command out of its order: what has to come first */
-static enum reply misplaced(const struct session *s, const struct verb *v)
+static enum reply misplaced(struct session *s, const struct verb *v)
 {
   if (s->order == HAVE_NOTHING)
-    return REPLY_HELLO_FIRST;
+    return hello_first(s);
+  if (s->order == HAVE_CHUNK)
+    return REPLY_CHUNK_FIRST;
   if (v->run == verb_mail)
     return REPLY_MAIL_TWICE;
-  if (v->run == verb_data)
+  if ((v->run == verb_data || v->run == verb_bdat) && !s->service->is_lmtp) /* LMTP: 503, RFC 2033 4.2 */
     return s->order == HAVE_FROM ? REPLY_NO_RCPT : REPLY_MAIL_FIRST;
   return v->missing;
 }
 
+static const struct verb *find(const struct command *c)
+{
+  for (const struct verb *v = verbs; v < verbs + sizeof verbs / sizeof *verbs; v++)
+    if (command_is(c, v->name))
+      return v;
+  return NULL;
+}
+
+/* REPLY_NONE when the verb may run */
+static enum reply objection(struct session *s, const struct verb *v, const struct command *c)
+{
+  if (!is_known(s, v)) {
+    s->argument = s->service->is_lmtp ? "LMTP: say LHLO" : "SMTP: say EHLO";
+    return REPLY_OTHER_DIALOGUE;
+  }
+  if (s->verbs_off & v->bit)
+    return REPLY_NOT_IMPLEMENTED;
+  if (!(s->order & v->order))
+    return misplaced(s, v);
+  return !v->has_argument && c->arglen > 0 ? REPLY_NO_ARGUMENT : REPLY_NONE;
+}
+
 enum reply verb_run(struct session *s, const struct command *c)
 {
+  const struct verb *v;
+  enum reply r;
+
   if (c->verblen == 0)
     return REPLY_EMPTY;
-  for (const struct verb *v = verbs; v < verbs + sizeof verbs / sizeof *verbs; v++) {
-    if (!command_is(c, v->name))
-      continue;
-    s->argument = v->name;
-    if (s->verbs_off & v->bit)
-      return REPLY_NOT_IMPLEMENTED;
-    if (!(s->order & v->order))
-      return misplaced(s, v);
-    if (!v->has_argument && c->arglen > 0)
-      return REPLY_NO_ARGUMENT;
+  v = find(c);
+  if (!v)
+    return REPLY_UNKNOWN;
+  s->argument = v->name;
+  r = objection(s, v, c);
+  if (r == REPLY_NONE)
     return v->run(s, c);
-  }
-  return REPLY_UNKNOWN;
+  return v->run == verb_bdat ? chunk_drop(s, c, r) : r;
+}
+
+/* whether a command of this kind would be taken now */
+static int is_offered(struct session *s, const struct verb *v)
+{
+  return v->run != verb_other && is_known(s, v) && !(s->verbs_off & v->bit) && (s->order & v->order);
+}
+
+enum reply verb_help(struct session *s, const struct command *c)
+{
+  static char text[256]; /* all names are 80 bytes */
+
+  (void)c;
+  text[0] = 0;
+  for (const struct verb *v = verbs; v < verbs + sizeof verbs / sizeof *verbs; v++)
+    if (is_offered(s, v))
+      strcat(strcat(text, *text ? " " : ""), v->name);
+  s->argument = text;
+  return REPLY_HELP;
 }
 
 int verb_no_memory(const char *why)

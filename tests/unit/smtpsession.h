@@ -146,7 +146,8 @@ static struct table *fake_tables(const char *const (*entries)[3])
 
   for (; m && (*entries)[0]; entries++) {
     const char *name = (*entries)[0], *key = (*entries)[1], *value = (*entries)[2];
-    const char *prefix = strncmp(key, "client:", 7) == 0 ? "client:" : "";
+    const char *prefix = strncmp(key, "client:", 7) == 0 ? "client:"
+                         : strncmp(key, "submission:", 11) == 0 ? "submission:" : "";
     struct ip_net net;
     if ((*prefix || strcmp(name, "verbs") == 0) &&
         ip_net_parse(key + strlen(prefix), strlen(key + strlen(prefix)), &net) == 0)
