@@ -147,7 +147,7 @@ int xtext_utf8(stralloc *out, const char *s, size_t len, int has_utf8)
     unsigned long c = utf8_character(s + i, len - i, &used);
     if (is_ascii && s[i] == '\\')
       used = embedded_span(s + i, len - i);
-    else if (is_ascii && (c <= 32 || c >= 127 || !xtext_is(s + i, c == '+' && len - i > 2 ? 3 : 1)))
+    else if (is_ascii && (c <= 32 || c >= 127 || !xtext_is_printable(s + i, c == '+' && len - i > 2 ? 3 : 1)))
       used = 0;
     else if (!is_ascii && (!has_utf8 || used == 1 || c < 0xa0))
       used = 0;

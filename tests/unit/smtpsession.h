@@ -18,7 +18,7 @@ struct fake {
   int no_auth, no_intake, is_full, is_lost; /* faults */
   const char *refuse_open, *refuse_commit;  /* replies of the intake */
   stralloc asked, message;
-  unsigned int opened, committed, aborted;
+  unsigned int opened, committed, aborted, unclean; /* unclean: committed, and not lines of CR LF */
   int is_open;
 };
 
@@ -57,10 +57,16 @@ static int fake_data(struct session *s, const char *bytes, size_t len)
 
 static int fake_commit(struct session *s)
 {
+  struct content c;
+
   (void)s;
   errno = fake.is_full ? EAGAIN : EPIPE;
   if (fake.is_full || fake.is_lost)
     return -1;
+  content_start(&c);
+  content_scan(&c, fake.message.s, fake.message.len);
+  content_end(&c);
+  fake.unclean += c.has_nul || c.has_bare_cr || c.has_bare_lf || !c.ends_line;
   fake.committed++;
   return 0;
 }
