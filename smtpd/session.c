@@ -74,6 +74,14 @@ int session_farewell(stralloc *out, enum reply r)
   return stralloc_copys(out, "") && cat_reply(out, r, settings.hostname, 1) ? 0 : -1;
 }
 
+/* bytes of "4.3.1 " at the text's beginning; 0: there is none */
+static size_t status_span(const char *text)
+{
+  size_t n = strspn(text, "0123456789.");
+
+  return n > 4 && text[1] == '.' && text[n] == ' ' ? n + 1 : 0;
+}
+
 /* "452 4.3.1 text" of the intake: printable, one line; anything else gives -1 */
 static int put_foreign(struct session *s, const char *text)
 {
@@ -82,6 +90,11 @@ static int put_foreign(struct session *s, const char *text)
   if (len < 5 || (text[0] != '4' && text[0] != '5') || text[1] < '0' || text[1] > '5' ||
       text[2] < '0' || text[2] > '9' || text[3] != ' ')
     return -1;
+  if (!stralloc_catb(&s->out, text, 4))
+    return -1;
+  text += 4;
+  if (s->verbs_off & VERB_ENHANCEDSTATUSCODES)
+    text += status_span(text);
   return cat_argument(&s->out, text) && stralloc_cats(&s->out, "\r\n") ? 0 : -1;
 }
 

@@ -12,40 +12,40 @@
 
 #define ANY (HAVE_NOTHING | HAVE_HELLO | HAVE_FROM | HAVE_RCPT | HAVE_CHUNK)
 
-enum dialogue { SMTP = 1, LMTP = 2, BOTH = 3 };
-
 static const struct verb {
   const char *name;
-  enum dialogue dialogue; /* where it is known at all */
   unsigned int order;  /* when it is legal */
   enum reply missing;  /* what to say when it is not */
   int has_argument;    /* may be followed by something */
   uint32_t bit;        /* common/verbs.h: refused when switched off for the client */
   enum reply (*run)(struct session *s, const struct command *c);
 } verbs[] = {
-  {"MAIL", BOTH, HAVE_HELLO, REPLY_HELLO_FIRST, 1, 0, verb_mail},
-  {"RCPT", BOTH, HAVE_FROM | HAVE_RCPT, REPLY_MAIL_FIRST, 1, 0, verb_rcpt},
-  {"DATA", BOTH, HAVE_RCPT, REPLY_RCPT_FIRST, 0, 0, verb_data},
-  {"BDAT", BOTH, HAVE_RCPT | HAVE_CHUNK, REPLY_RCPT_FIRST, 1, VERB_CHUNKING, verb_bdat},
-  {"EHLO", SMTP, ANY, REPLY_NONE, 1, 0, verb_ehlo},
-  {"LHLO", LMTP, ANY, REPLY_NONE, 1, 0, verb_ehlo},
-  {"HELO", SMTP, ANY, REPLY_NONE, 1, 0, verb_helo},
-  {"RSET", BOTH, ANY, REPLY_NONE, 0, 0, verb_rset},
-  {"QUIT", BOTH, ANY, REPLY_NONE, 0, 0, verb_quit},
-  {"NOOP", BOTH, ANY, REPLY_NONE, 1, 0, verb_noop},
-  {"VRFY", BOTH, ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
-  {"HELP", BOTH, ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
-  {"EXPN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
-  {"STARTTLS", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
-  {"AUTH", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
-  {"ETRN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
-  {"ATRN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
-  {"TURN", BOTH, ANY, REPLY_NONE, 1, 0, verb_other},
+  {"MAIL", HAVE_HELLO, REPLY_HELLO_FIRST, 1, 0, verb_mail},
+  {"RCPT", HAVE_FROM | HAVE_RCPT, REPLY_MAIL_FIRST, 1, 0, verb_rcpt},
+  {"DATA", HAVE_RCPT, REPLY_RCPT_FIRST, 0, 0, verb_data},
+  {"BDAT", HAVE_RCPT | HAVE_CHUNK, REPLY_RCPT_FIRST, 1, VERB_CHUNKING, verb_bdat},
+  {"EHLO", ANY, REPLY_NONE, 1, 0, verb_ehlo},
+  {"LHLO", ANY, REPLY_NONE, 1, 0, verb_ehlo},
+  {"HELO", ANY, REPLY_NONE, 1, 0, verb_helo},
+  {"RSET", ANY, REPLY_NONE, 0, 0, verb_rset},
+  {"QUIT", ANY, REPLY_NONE, 0, 0, verb_quit},
+  {"NOOP", ANY, REPLY_NONE, 1, 0, verb_noop},
+  {"VRFY", ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
+  {"HELP", ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
+  {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"STARTTLS", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"TURN", ANY, REPLY_NONE, 1, 0, verb_other},
 };
 
+/* LMTP has a greeting of its own, and no other (RFC 2033 4.1) */
 static int is_known(const struct session *s, const struct verb *v)
 {
-  return (v->dialogue & (s->service->is_lmtp ? LMTP : SMTP)) != 0;
+  int is_hello = v->run == verb_ehlo || v->run == verb_helo;
+
+  return !is_hello || (v->name[0] == 'L') == (s->service->is_lmtp != 0);
 }
 
 static enum reply hello_first(struct session *s)

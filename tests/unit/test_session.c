@@ -476,6 +476,13 @@ static void intake_faults(void **state)
   say_text(&s, "a: b\r\n\r\n.\r\n", "451 4.3.0");
   session_close(&s);
 
+  begin(&s, "203.0.113.11"); /* without status codes */
+  fake.refuse_open = "452 4.3.1 disk full";
+  fake_feed(&s, ENVELOPE, sizeof ENVELOPE - 1, 1000);
+  fake.refuse_open = NULL;
+  assert_non_null(memmem(s.out.s, s.out.len, "452 disk full", 13));
+  session_close(&s);
+
   begin_data(&s);
   say_text(&s, "a: b\r\n", "");
   fake.is_open = 0;
