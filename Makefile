@@ -24,10 +24,10 @@ CDB_HEADER := $(CDB_DIR)/include/cdb.h
 endif
 CDB_LIBS   ?= $(CDB_DIR)/libcdb.a
 OWFAT_LIBS ?= -lowfat
-LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lpthread
+LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lgsasl -lcrypt -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service idna)
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit service sasl base64 dnslist idna)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
@@ -41,15 +41,22 @@ PROBE_SRC    := $(patsubst %,deliver/%.c,probe probe_message probe_envelope prob
 COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_command export_command progress harmless) \
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
-CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush)
+# one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_bdat verb_starttls verb_xclient verb_auth verb_other \
+                bdat enddata complete received access_check judge decide stress sender)
 
-bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
+CLIENTDNS_SRC := smtpd/clientdns.c smtpd/dnsanswers.c smtpd/asklink.c smtpd/slots.c
+
+CONF_SRC     := $(patsubst %,conf/%.c,run children listen status build tabletypes lines getset init defaults owner flush certificates selfsigned tickets user_command) smtpd/password.c
+
+bin_heloise_SRC             := conf/heloise.c conf/verbs_command.c conf/access_command.c smtpd/census.c smtpd/limits.c $(CLIENTDNS_SRC) $(SESSION_SRC) $(CONF_SRC) $(COMMANDS_SRC) $(STORE_SRC)
 bin_heloise_LIBS            := -lunbound
 bin_sendmail_SRC            := queue/sendmail.c queue/arguments.c queue/identity.c queue/handin.c queue/submit.c queue/drop.c queue/envelope.c deliver/encodedword.c
-libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection neighbours session verbtable command \
-                               verb_hello verb_mail verb_rcpt verb_data verb_bdat verb_other bdat enddata complete received \
-                               access_check handoff knows slots)
-libexec_heloise-auth_SRC    := smtpd/auth.c
+libexec_heloise-smtpd_SRC   := $(patsubst %,smtpd/%.c,smtpd listener connection stream proxy balancer census tls_server tls_names tls_tickets neighbours handoff knows login userslink \
+                               gate limits) $(SESSION_SRC) $(CLIENTDNS_SRC) resolve/answer.c
+libexec_heloise-pam_SRC     := smtpd/pam.c smtpd/pam_children.c
+libexec_heloise-pam_LIBS    := -lpam
+libexec_heloise-auth_SRC    := $(patsubst %,smtpd/%.c,auth authlink exchange scram proof backend backend_pam backend_users backend_dovecot dovecot dovecot_reply password authlimit workers)
 libexec_heloise-intake_SRC  := $(patsubst %,queue/%.c,intake clients receive commit dropbox drop survey transcript clearing) $(STORE_SRC)
 libexec_heloise-queue_SRC   := $(patsubst %,queue/%.c,manager news names work due owed schedule recovery concurrency rate flush endings \
                                spawners reports control orders showers) \
@@ -85,6 +92,7 @@ help:
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
+	@echo 'make bench-sessions   what sessions cost, and how fast they are, beside Postfix (HELD=10000)'
 	@echo 'make install    into PREFIX=$(PREFIX) (DESTDIR=), and make the users'
 	@echo 'make format tags clean'
 
@@ -114,6 +122,10 @@ bench: all
 bench-queue: all
 	@$(MAKE) --no-print-directory benchers
 	@tests/bench/queue $(BUILD)
+
+bench-sessions: all
+	@$(MAKE) --no-print-directory benchers
+	@tests/bench/sessions $(BUILD)
 
 demo: all
 	@tests/demo $(BUILD)
@@ -230,19 +242,19 @@ $(BUILD)/man/heloise-settings.5 $(BUILD)/man/heloise-log.7: $(BUILD)/obj/conf/ma
 $(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lcmocka -lunbound -lpam $(LIBS)
 
 # a fuzz harness replays its corpus here; `make fuzz` builds it with libFuzzer instead
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lunbound -lpam $(LIBS)
 
 # tools of bench-queue: fill makes waiting messages by the store's own code, but unflushed
 WRAP_fill := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=sync_file_range
 $(BENCHERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/tests/tested.a
 	@echo 'LD $@'
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_$*) -o $@ $^ -lunbound -lpam $(LIBS)
 
 SECONDS ?= 60
 fuzz: setup
@@ -253,8 +265,8 @@ libfuzzers: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 	@mkdir -p $(@D)
 	@echo 'LD $@'
-	@$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound $(LIBS)
+	@$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ -lunbound -lpam $(LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean

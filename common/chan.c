@@ -159,6 +159,7 @@ static void pop(struct chan *c)
   c->queued -= p->len;
   if (p->fd >= 0)
     close(p->fd);
+  explicit_bzero(p->data, p->len); /* some hold secrets */
   free(p);
 }
 
@@ -291,6 +292,13 @@ int chan_send(struct chan *c, const struct wire_out *o, int fd)
       return -1; /* the reader will see the end of the channel */
   }
   return enqueue(c, fd);
+}
+
+void chan_wipe(void)
+{
+  explicit_bzero(packet, sizeof packet);
+  if (encoded.s)
+    explicit_bzero(encoded.s, encoded.a);
 }
 
 int chan_pair(int fd[2])

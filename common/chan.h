@@ -55,6 +55,10 @@ void chan_resume(struct chan *c);
  * errno: EAGAIN queue full (drained() follows), EPIPE closed, EMSGSIZE, ENOMEM. */
 int chan_send(struct chan *c, const struct wire_out *o, int fd);
 
+/* after a message with a secret was sent or handled: leaves nothing of it in the buffers that all
+ * channels share */
+void chan_wipe(void);
+
 /* a socket pair for a channel, close-on-exec: 0, or -1 with errno */
 int chan_pair(int fd[2]);
 

@@ -83,6 +83,7 @@ static const char *const for_stems[] = {"/etc/ld.so.cache", "/etc/ld.so.preload"
 static const struct row rows[] = {
   {"smtpd", LOSE_ALONE | LOSE_FILES | LOSE_CONNECT, FILES_NONE, NULL, 0, 0, 65536, 2048},
   {"auth", LOSE_ALONE | LOSE_LISTEN, FILES_DIRS, for_users, 1, 0, 1024, 512},
+  {"pam", LOSE_LISTEN, FILES_ANY, NULL, 1, 1, 1024, 1024},
   {"intake", LOSE_ALONE | LOSE_CONNECT | LOSE_LISTEN, FILES_DIRS, NULL, 0, 0, 65536, 2048},
   {"queue", LOSE_CONNECT | LOSE_IDS, FILES_DIRS, for_exec, 0, 0, 65536, 4096},
   {"bounce", LOSE_ALONE | LOSE_FILES | LOSE_CONNECT | LOSE_LISTEN, FILES_NONE, NULL, 0, 0, 64, 512},

@@ -13,7 +13,7 @@
 
 /* called in start(), before threads are made: limits, undumpable, no new privileges,
  * Landlock, seccomp, as the program's row says. name is the program's without "heloise-":
- * "smtpd", "auth", "intake", "queue", "bounce", "deliver", "local", "resolve".
+ * "smtpd", "auth", "pam", "intake", "queue", "bounce", "deliver", "local", "resolve".
  * dirs are directory descriptors beneath which files may still be opened, made and removed
  * (NULL, 0 for none); files that are open already stay usable.
  * 0, or -1 with errno: the program must not go on then. A kernel without Landlock is no

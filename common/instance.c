@@ -54,13 +54,23 @@ int instance_find(struct instance *i, const char *dir)
   return i->control && i->queue && i->state && i->run && i->mail ? 0 : -1;
 }
 
-int instance_open_tables(const struct instance *i)
+static int open_under(const char *dir, const char *name)
 {
-  char *path = under(i->control, INSTANCE_TABLES);
+  char *path = under(dir, name);
   int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
   free(path);
   return fd;
+}
+
+int instance_open_tables(const struct instance *i)
+{
+  return open_under(i->control, INSTANCE_TABLES);
+}
+
+int instance_open_logins(const struct instance *i)
+{
+  return open_under(i->control, INSTANCE_LOGINS);
 }
 
 const char *instance_libexec(void)

@@ -20,6 +20,7 @@ int instance_find(struct instance *i, const char *dir);
 
 /* the compiled tables, opened read-only: a descriptor, or -1 with errno */
 int instance_open_tables(const struct instance *i);
+int instance_open_logins(const struct instance *i);
 
 /* DIR of build/libexec or PREFIX/libexec that belongs to this binary's own place; static
  * buffer. NULL with errno. */
@@ -27,5 +28,7 @@ const char *instance_libexec(void);
 
 /* name of the compiled tables in the control directory */
 #define INSTANCE_TABLES "heloise.cdb"
+/* and of those that only heloise-auth is handed */
+#define INSTANCE_LOGINS "users.cdb"
 
 #endif

@@ -159,3 +159,40 @@ int ip_from_sockaddr(const struct sockaddr_storage *ss, struct ip *ip, uint16_t 
   }
   return 0;
 }
+
+/* the next word of a list; 0 at its end */
+static size_t next_net(const char **s, const char *end)
+{
+  const char *start;
+
+  while (*s < end && (**s == ' ' || **s == '\t'))
+    (*s)++;
+  start = *s;
+  while (*s < end && **s != ' ' && **s != '\t')
+    (*s)++;
+  return (size_t)(*s - start);
+}
+
+int ip_list_check(const char *list, size_t len)
+{
+  const char *s = list;
+  struct ip_net net;
+  size_t n;
+
+  while ((n = next_net(&s, list + len)) > 0)
+    if (ip_net_parse(s - n, n, &net) != 0)
+      return -1;
+  return 0;
+}
+
+int ip_in_list(const struct ip *ip, const char *list)
+{
+  const char *s = list, *end = list + strlen(list);
+  struct ip_net net;
+  size_t n;
+
+  while ((n = next_net(&s, end)) > 0)
+    if (ip_net_parse(s - n, n, &net) == 0 && ip_in_net(ip, &net))
+      return 1;
+  return 0;
+}

@@ -36,6 +36,10 @@ struct ip ip_mask(const struct ip *ip, unsigned int bits);
 int ip_equal(const struct ip *a, const struct ip *b);
 int ip_in_net(const struct ip *ip, const struct ip_net *net);
 int ip_is_loopback(const struct ip *ip);
+/* networks with white space between them: 0, or -1 when one is none */
+int ip_list_check(const char *list, size_t len);
+/* whether the address is in one of them; list is NUL-terminated and checked */
+int ip_in_list(const struct ip *ip, const char *list);
 
 /* to and from sockaddr; ip_from_sockaddr gives -1 for other families */
 socklen_t ip_to_sockaddr(const struct ip *ip, uint16_t port, struct sockaddr_storage *ss);

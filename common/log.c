@@ -103,11 +103,20 @@ static void write_line(const char *event, const struct log_field *f, size_t n)
   (void)ignored; /* a log that cannot be written must not stop mail either */
 }
 
+static int is_silent;
+
+void log_silence(void)
+{
+  is_silent = 1;
+}
+
 void log_write(const char *event, const struct log_field *f, size_t n)
 {
   static uint64_t lost;
   int is_taken = takes_line();
 
+  if (is_silent)
+    return;
   if (is_taken && lost > 0) {
     write_line("lost", &(struct log_field){"lines", log_num(lost)}, 1); /* as log_lost() */
     lost = 0;

@@ -13,6 +13,9 @@ struct log_field {
   const char *name, *value;
 };
 
+/* no more lines: for commands that play a program's part */
+void log_silence(void);
+
 void log_write(const char *event, const struct log_field *f, size_t n);
 
 /* appends s to out so that it cannot break a line: printable ASCII stays (without `"`

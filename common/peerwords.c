@@ -52,15 +52,12 @@ static int parse_count(const char *s, size_t len, uint64_t max, uint32_t *out)
 /* "100/1m" */
 static int parse_rate(const char *s, size_t len, struct peerwords *w)
 {
-  const char *slash = memchr(s, '/', len);
-  size_t n = slash ? (size_t)(slash - s) : 0;
+  uint64_t n;
 
-  if (!slash || parse_count(s, n, PEERWORDS_RATE, &w->rate) != 0 || len - n - 1 < 2 ||
-      units_duration_ms(slash + 1, len - n - 1, &w->rate_ms) != 0)
+  if (units_rate(s, len, &n, &w->rate_ms) != 0 || n > PEERWORDS_RATE)
     return -1;
-  return w->rate_ms >= 1000 && w->rate_ms <= PEERWORDS_RATE_MS && !is_number(slash + 1, len - n - 1)
-           ? 0
-           : -1;
+  w->rate = (uint32_t)n;
+  return 0;
 }
 
 /* without EHLO there is no STARTTLS */

@@ -33,7 +33,6 @@ struct peerwords {
 
 #define PEERWORDS_CONNS 10000
 #define PEERWORDS_RATE 10000
-#define PEERWORDS_RATE_MS 86400000
 
 /* 0, or -1 with *why: what was expected */
 int peerwords_parse(const char *value, size_t len, struct peerwords *w, const char **why);

@@ -109,10 +109,16 @@ static int dispatch(struct wire_msg *m, const char *a, const char *b)
     return self->dir ? self->dir(a, fd) : close(fd);
   case WIRE_TABLE:
     return take_table(fd);
+  case WIRE_LOGINS:
+    return self->logins ? self->logins(fd) : close(fd);
   case WIRE_LISTEN:
     return self->listen ? self->listen(a, b, fd) : close(fd);
   case WIRE_CHANNEL:
     return self->channel ? self->channel(a, fd) : close(fd);
+  case WIRE_CERTIFICATES:
+    return self->certificates ? self->certificates(fd) : close(fd);
+  case WIRE_TICKETKEY:
+    return self->ticket_key ? self->ticket_key(a, b) : 0;
   case WIRE_START:
     return take_start();
   default: /* WIRE_STOP: wire_decode() lets no other through */
@@ -134,6 +140,7 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
   }
   if (dispatch(m, text[0], text[1]) != 0)
     program_die(wire_name(m->type), strerror(errno));
+  explicit_bzero(text, sizeof text);
   return 0;
 }
 

@@ -19,9 +19,12 @@ struct program {
   int (*dir)(const char *name, int fd);
   int (*listen)(const char *addr, const char *service, int fd);
   int (*channel)(const char *peer, int fd); /* first and replacing ones */
+  int (*certificates)(int fd);              /* smtpd/tls_names.h */
+  int (*ticket_key)(const char *service, const char *key); /* smtpd/tls_tickets.h */
   /* new tables are in force and `settings` are loaded; t lives until the next call
    * returns. The first call comes before start(). */
   int (*table)(const struct table *t);
+  int (*logins)(int fd); /* the compiled table users; always after the tables */
   int (*start)(void); /* everything is there: confine, begin to serve */
   void (*stop)(void); /* asked to end: finish up; the loop ends after program_done() */
 };

@@ -1,6 +1,6 @@
 /* service.h - the services of heloise-smtpd, as table `listen` names them
  *
- * Pure. RFC 5321 (mx), RFC 6409 (submission), RFC 8314 (submissions), RFC 2033 (lmtp). */
+ * mx and the others run in processes of their own. Pure. RFC 5321 (mx), RFC 6409 (submission), RFC 8314 (submissions), RFC 2033 (lmtp). */
 #ifndef COMMON_SERVICE_H
 #define COMMON_SERVICE_H
 
@@ -34,5 +34,11 @@ const struct service *service_find(const char *word, size_t len);
 /* "mx:" and so on: what stands before a network in keys of tables */
 const char *service_prefix(const struct service *s);
 const struct service *service_row(enum service_number n);
+
+/* a key of table `listen` that is a local socket, "unix:NAME": NAME, else NULL. It names a file
+ * in the instance's run directory that is none of ours. */
+#define SERVICE_SOCKET "unix:"
+#define SERVICE_SOCKET_MAX 40 /* bytes of NAME */
+const char *service_socket(const char *key, size_t len);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/eightbit.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/sasl.h"
 #include "common/units.h"
 
 struct settings settings;
@@ -77,55 +78,19 @@ static int check_server(const char *v, size_t len)
   return port > 0 && port <= 65535 ? ip_parse(v, addr, &ip) : -1;
 }
 
-/* bytes of the word that v begins with */
-static size_t word_at(const char *v, size_t len)
-{
-  size_t n = 0;
-
-  while (n < len && v[n] != ' ' && v[n] != '\t')
-    n++;
-  return n;
-}
-
 static int check_servers(const struct setting *s, const char *v, size_t len, uint64_t *n)
 {
   size_t i = 0;
 
   while (i < len) {
-    size_t word = word_at(v + i, len - i);
+    size_t word = 0;
+    while (i + word < len && v[i + word] != ' ' && v[i + word] != '\t')
+      word++;
     if (word > 0 && check_server(v + i, word) != 0)
       return -1;
     i += word + 1;
   }
   return check_text(s, v, len, n);
-}
-
-static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
-{
-  struct ip_net net;
-  size_t i = 0;
-
-  while (i < len) {
-    size_t word = word_at(v + i, len - i);
-    if (word > 0 && ip_net_parse(v + i, word, &net) != 0)
-      return -1;
-    i += word + 1;
-  }
-  return check_text(s, v, len, n);
-}
-
-int settings_has_ip(const char *networks, const struct ip *ip)
-{
-  size_t len = strlen(networks), i = 0;
-  struct ip_net net;
-
-  while (i < len) {
-    size_t word = word_at(networks + i, len - i);
-    if (word > 0 && ip_net_parse(networks + i, word, &net) == 0 && ip_in_net(ip, &net))
-      return 1;
-    i += word + 1;
-  }
-  return 0;
 }
 
 static int check_mailbox(const struct setting *s, const char *v, size_t len, uint64_t *n)
@@ -161,6 +126,72 @@ static int check_eightbitsigned(const struct setting *s, const char *v, size_t l
   return eightbit_policy_read(v, len, &p);
 }
 
+static int check_backends(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  enum backend_name list[BACKEND_COUNT];
+  size_t many;
+
+  (void)s;
+  (void)n;
+  return backends_read(v, len, list, &many);
+}
+
+static int check_mechanisms(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  unsigned int set;
+
+  (void)s;
+  (void)n;
+  return mechanisms_read(v, len, &set);
+}
+
+static int check_authinclear(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  (void)n;
+  return (len == 2 && memcmp(v, "no", 2) == 0) || (len == 8 && memcmp(v, "loopback", 8) == 0) ? 0
+                                                                                           : -1;
+}
+
+/* octal, as chmod(1) takes it */
+static int check_mode(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  (void)s;
+  *n = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (v[i] < '0' || v[i] > '7')
+      return -1;
+    *n = *n * 8 + (uint64_t)(v[i] - '0');
+  }
+  return len >= 3 && len <= 4 && *n <= 0777 ? 0 : -1;
+}
+
+static int check_networks(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  return ip_list_check(v, len) == 0 ? check_text(s, v, len, n) : -1;
+}
+
+static int check_rate(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  uint64_t count, ms;
+
+  (void)s;
+  (void)n;
+  return len == 0 ? 0 : units_rate(v, len, &count, &ms);
+}
+
+static int check_earlytalker(const struct setting *s, const char *v, size_t len, uint64_t *n)
+{
+  static const char *const words[] = {"reject", "score", "off"};
+
+  (void)s;
+  (void)n;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && memcmp(words[i], v, len) == 0)
+      return 0;
+  return -1;
+}
+
 static const struct type {
   const char *name, *expected;
   int (*check)(const struct setting *s, const char *v, size_t len, uint64_t *n);
@@ -174,11 +205,17 @@ static const struct type {
   {"SIZE", "a size such as 500k, 50m or 2g", check_size, 1},
   {"DURATION", "a duration such as 500ms, 30s, 5m or 4h", check_duration, 1},
   {"SERVERS", "addresses such as 192.0.2.53, 192.0.2.53@54 or [2001:db8::53]@54", check_servers, 0},
-  {"NETWORKS", "addresses and networks such as 192.0.2.1 or 2001:db8::/32", check_networks, 0},
   {"MAILBOX", "a path under the home directory that ends with a slash, such as Maildir/", check_mailbox, 0},
   {"HELOPOLICY", "junk, normal or strict", check_helopolicy, 0},
   {"TLSHISTORY", "defer or warn", check_tlshistory, 0},
+  {"BACKENDS", "users, pam and dovecot, those that are to be asked, in their order", check_backends, 0},
+  {"MECHANISMS", "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, those that are to be offered", check_mechanisms, 0},
+  {"AUTHINCLEAR", "no or loopback", check_authinclear, 0},
   {"EIGHTBITSIGNED", "other-mx, convert, send or bounce", check_eightbitsigned, 0},
+  {"RATE", "so many in a time, such as 100/1m; 1 to 1000000 in 1s to 1d, or nothing", check_rate, 0},
+  {"EARLYTALKER", "reject, score or off", check_earlytalker, 0},
+  {"NETWORKS", "networks such as 192.0.2.0/24 2001:db8::/32, an address for one host; bits after the mask are 0", check_networks, 0},
+  {"MODE", "a file mode in octal, such as 0660", check_mode, 0},
 };
 
 static const struct setting rows[] = {

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <stralloc.h>
 
-#include "common/ip.h"
 #include "common/table.h"
 
 struct settings {
@@ -21,11 +20,17 @@ struct settings {
 #define SETTING_SIZE uint64_t
 #define SETTING_DURATION uint64_t
 #define SETTING_SERVERS const char *
-#define SETTING_NETWORKS const char *
 #define SETTING_MAILBOX const char *
 #define SETTING_HELOPOLICY const char *
 #define SETTING_TLSHISTORY const char *
 #define SETTING_EIGHTBITSIGNED const char *
+#define SETTING_RATE const char *
+#define SETTING_EARLYTALKER const char *
+#define SETTING_BACKENDS const char *
+#define SETTING_MECHANISMS const char *
+#define SETTING_AUTHINCLEAR const char *
+#define SETTING_MODE uint64_t
+#define SETTING_NETWORKS const char *
 #define SETTING(field, name, type, value, min, max, help) SETTING_##type field;
 #include "common/settings.def"
 #undef SETTING
@@ -44,8 +49,6 @@ struct setting {
   const char *name, *type, *value /* default, NULL if it must be set */, *help;
   uint64_t min, max;
 };
-/* whether a setting of type NETWORKS holds this address */
-int settings_has_ip(const char *networks, const struct ip *ip);
 size_t settings_count(void);
 const struct setting *settings_row(size_t i);
 /* NULL when there is no such setting */

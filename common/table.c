@@ -121,6 +121,13 @@ int table_get(const struct table *t, const char *name, const char *key, size_t l
   return t ? find(t, raw, raw_key(raw, name, key, len, "", 0), v) : 0;
 }
 
+int table_has_lines(const struct table *t, const char *name)
+{
+  struct table_value v;
+
+  return table_get(t, TABLE_OF_TABLES, name, strlen(name), &v);
+}
+
 int table_domain(const struct table *t, const char *name, const char *domain, size_t len,
                  struct table_value *v)
 {
@@ -155,12 +162,12 @@ static size_t net_key(char out[IP_TEXT + 4], const struct ip *ip, unsigned int b
   return n;
 }
 
-int table_net(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
-              struct table_value *v)
+int table_net_key(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
+                  struct table_value *v, char net[TABLE_NET_KEY])
 {
-  char raw[KEY_MAX], net[IP_TEXT + 4];
+  char raw[KEY_MAX];
   struct table_value sizes;
-  unsigned int bits = ip->family == 4 ? 32 : 128;
+  unsigned int all = ip->family == 4 ? 32 : 128, bits = all;
   size_t plen = strlen(prefix);
 
   if (!t)
@@ -169,10 +176,21 @@ int table_net(const struct table *t, const char *name, const char *prefix, const
     do {
       struct ip masked = ip_mask(ip, bits);
       if (sizes.s[size_index(ip, bits)] &&
-          find(t, raw, raw_key(raw, name, prefix, plen, net, net_key(net, &masked, bits)), v))
+          find(t, raw, raw_key(raw, name, prefix, plen, net, net_key(net, &masked, bits)), v)) {
+        net[bits == all ? ip_format(net, &masked) : net_key(net, &masked, bits)] = 0;
         return 1;
+      }
     } while (bits-- > 0);
+  strcpy(net, "*");
   return find(t, raw, raw_key(raw, name, prefix, plen, "*", 1), v);
+}
+
+int table_net(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
+              struct table_value *v)
+{
+  char net[TABLE_NET_KEY];
+
+  return table_net_key(t, name, prefix, ip, v, net);
 }
 
 int table_each(const struct table *t, const char *name,

@@ -35,11 +35,20 @@ int table_domain(const struct table *t, const char *name, const char *domain, si
 /* the most specific network with this key prefix ("client:" or ""), then prefix + "*" */
 int table_net(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
               struct table_value *v);
+/* the same, and the key that was found, as people write it: "192.0.2.0/24", "192.0.2.1", "*" */
+#define TABLE_NET_KEY (IP_TEXT + 4)
+int table_net_key(const struct table *t, const char *name, const char *prefix, const struct ip *ip,
+                  struct table_value *v, char key[TABLE_NET_KEY]);
+/* whether a table that `heloise build` made has any lines */
+int table_has_lines(const struct table *t, const char *name);
 /* calls f for each entry in the order they were added, until it returns non-zero,
  * which is then returned; else 0 */
 int table_each(const struct table *t, const char *name,
                int (*f)(void *arg, const char *key, size_t keylen, const struct table_value *v),
                void *arg);
+
+/* the table of tables: the names of those that have lines */
+#define TABLE_OF_TABLES "tables"
 
 struct table_maker;
 /* begins a file in fd (empty, read-write; stays the caller's). NULL with errno. */

@@ -1,8 +1,8 @@
 /* tls.c - TLS on a connected socket, with OpenSSL
  *
- * Runs in attempts: user hldeliver, no files. What comes in is hostile. The context is made by
- * heloise-deliver before it gives up its rights; attempts inherit it by fork, and OpenSSL seeds
- * its random numbers anew after one (getrandom). */
+ * Runs in attempts, user hldeliver, and in heloise-smtpd, user hlsmtpd; no files. What comes in is
+ * hostile. The client's context is made by heloise-deliver before it gives up its rights; attempts
+ * inherit it by fork, and OpenSSL seeds its random numbers anew after one (getrandom). */
 #include "common/tls.h"
 
 #include <errno.h>
@@ -123,21 +123,38 @@ static long count_read(BIO *b, int what, const char *buf, size_t len, int argi, 
   return r;
 }
 
+struct tls *tls_wrap(SSL *ssl, int fd)
+{
+  struct tls *t = calloc(1, sizeof *t);
+
+  if (!t || SSL_set_fd(ssl, fd) != 1) {
+    SSL_free(ssl);
+    free(t);
+    return NULL;
+  }
+  t->ssl = ssl;
+  BIO_set_callback_ex(SSL_get_rbio(ssl), count_read);
+  BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)t);
+  return t;
+}
+
+SSL *tls_ssl(const struct tls *t)
+{
+  return t->ssl;
+}
+
 struct tls *tls_client_start(int fd, const char *name)
 {
-  struct tls *t = client ? calloc(1, sizeof *t) : NULL;
+  SSL *ssl = client ? SSL_new(client) : NULL;
 
-  if (!t)
+  if (!ssl)
     return NULL;
-  t->ssl = SSL_new(client);
-  if (t->ssl && SSL_set_fd(t->ssl, fd) == 1 && set_name(t->ssl, name) == 0) {
-    SSL_set_connect_state(t->ssl);
-    BIO_set_callback_ex(SSL_get_rbio(t->ssl), count_read);
-    BIO_set_callback_arg(SSL_get_rbio(t->ssl), (char *)t);
-    return t;
+  if (set_name(ssl, name) != 0) {
+    SSL_free(ssl);
+    return NULL;
   }
-  tls_end(t, 0);
-  return NULL;
+  SSL_set_connect_state(ssl);
+  return tls_wrap(ssl, fd);
 }
 
 void tls_end(struct tls *t, int says_bye)

@@ -1,8 +1,9 @@
 /* tls.h - TLS on a connected socket, with OpenSSL
  *
- * tls.c and tls_trust.c alone include OpenSSL's headers. Nothing here waits: a call that cannot go on
+ * Programs that are clients or servers include this and no header of OpenSSL's; the server's context is
+ * in smtpd/tls_server.h. Nothing here waits: a call that cannot go on
  * says TLS_WAITS, and tls_wants() for what. TLS 1.2 and later, no renegotiation, no compression,
- * no resumption. */
+ * no resumption by clients. */
 #ifndef COMMON_TLS_H
 #define COMMON_TLS_H
 
@@ -20,6 +21,12 @@ enum tls_state {
 };
 
 struct tls;
+struct ssl_st;
+
+/* takes over one end of a session, OpenSSL's, on fd, which must be non-blocking and stays the
+ * caller's. NULL: out of memory, and ssl is freed */
+struct tls *tls_wrap(struct ssl_st *ssl, int fd);
+struct ssl_st *tls_ssl(const struct tls *t);
 
 /* makes the client's side ready, once, before forks and before rights are given up: it
  * reads OpenSSL's configuration and the certificates this system trusts, and gathers entropy.

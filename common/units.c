@@ -32,6 +32,20 @@ int units_number(const char *s, size_t len, uint64_t *n)
   return 0;
 }
 
+int units_rate(const char *s, size_t len, uint64_t *n, uint64_t *ms)
+{
+  const char *slash = memchr(s, '/', len), *time = slash ? slash + 1 : s;
+  size_t left = slash ? len - (size_t)(time - s) : 0;
+  uint64_t bare;
+
+  if (left == 0 || units_number(s, len - left - 1, n) != 0 || *n < 1 || *n > 1000000)
+    return -1;
+  return units_number(time, left, &bare) != 0 && units_duration_ms(time, left, ms) == 0 &&
+             *ms >= 1000 && *ms <= 86400000
+           ? 0
+           : -1;
+}
+
 size_t units_digits(char out[UNITS_DIGITS], uint64_t v)
 {
   char reversed[UNITS_DIGITS];

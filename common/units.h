@@ -13,6 +13,9 @@ int units_duration(const char *s, size_t len, uint64_t *seconds);
 int units_duration_ms(const char *s, size_t len, uint64_t *ms);
 /* "10485760", "10k", "50m", "2g" (powers of 1024): bytes. 0, or -1. */
 int units_size(const char *s, size_t len, uint64_t *bytes);
+/* "100/1m": so many in so many milliseconds. 1 to 1000000 in one second to one day, which needs
+ * its unit. 0, or -1. */
+int units_rate(const char *s, size_t len, uint64_t *n, uint64_t *ms);
 /* plain decimal digits; 0, or -1 */
 int units_number(const char *s, size_t len, uint64_t *n);
 /* writes v in decimal, NUL-terminated, into UNITS_DIGITS bytes; returns its length.

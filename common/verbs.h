@@ -24,7 +24,8 @@
   X(BINARYMIME, "binarymime", "BINARYMIME", 0x200000) \
   X(LIMITS, "limits", "LIMITS", 0) \
   X(VRFY, "vrfy", "VRFY", 0) \
-  X(HELP, "help", "HELP", 0)
+  X(HELP, "help", "HELP", 0) \
+  X(XCLIENT, "xclient", "XCLIENT", 0)
 
 enum verb_number {
 #define X(name, word, keyword, iis) VERBN_##name,

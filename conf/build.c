@@ -12,24 +12,34 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base64.h"
 #include "common/log.h"
+#include "common/secret.h"
+#include "common/service.h"
 #include "common/settings.h"
 #include "common/table.h"
 #include "common/verdict.h"
 #include "conf/lines.h"
+#include "conf/selfsigned.h"
 #include "conf/tabletypes.h"
+#include "smtpd/backend_users.h"
 
 #define FRESH "." INSTANCE_TABLES ".new"
+#define FRESH_LOGINS "." INSTANCE_LOGINS ".new"
+#define DECOY_BYTES 32
 
 struct builder {
-  struct table_maker *maker;
+  struct table_maker *maker, *secret_maker;
   struct build_report *report;
   const char *label;
   stralloc why;
+  int control;      /* the directory */
   stralloc refused; /* settings whose line is there but bad: each name followed by a NUL */
+  unsigned int lines; /* taken of this table */
   struct tablekey key;
 };
 
@@ -51,13 +61,41 @@ static void fault(struct builder *b, const char *table, unsigned int line, const
   complain(b->report, b->label, table, line, text);
 }
 
+static void warn(struct builder *b, const char *table, unsigned int line, const char *text)
+{
+  stralloc said = {0};
+
+  if (stralloc_copys(&said, "warning: ") && stralloc_cats(&said, text) && stralloc_0(&said))
+    complain(b->report, b->label, table, line, said.s);
+  stralloc_free(&said);
+}
+
+/* what the value is, and the files it names: 0, or -1 after a complaint; -2 (ENOMEM) */
+static int judge_value(struct builder *b, const struct tabletype *t, const struct line *l)
+{
+  int r = t->value(&b->key, l->value, l->valuelen, &b->why);
+
+  if (r == 0 && t->files)
+    r = t->files(b->control, &b->key, l->value, l->valuelen, &b->why);
+  if (r == 0)
+    return 0;
+  if (!stralloc_0(&b->why))
+    return -2;
+  if (r > 0)
+    warn(b, t->name, l->number, b->why.s);
+  else
+    fault(b, t->name, l->number, b->why.s);
+  return r > 0 ? 0 : -1;
+}
+
 static int store(struct builder *b, const struct tabletype *t, const struct line *l)
 {
   const struct tablekey *k = &b->key;
+  struct table_maker *maker = t->is_secret ? b->secret_maker : b->maker;
 
   if (k->is_net)
-    return table_maker_add_net(b->maker, t->name, k->prefix, &k->net, l->value, l->valuelen);
-  return table_maker_add(b->maker, t->name, k->text.s, k->text.len, l->value, l->valuelen);
+    return table_maker_add_net(maker, t->name, k->prefix, &k->net, l->value, l->valuelen);
+  return table_maker_add(maker, t->name, k->text.s, k->text.len, l->value, l->valuelen);
 }
 
 /* a line that was refused is there all the same: 0, or -1 (ENOMEM) */
@@ -88,13 +126,12 @@ static int take_line(struct builder *b, const struct tabletype *t, const struct 
     fault(b, t->name, l->number, why);
     return 0;
   }
-  if (t->value(&b->key, l->value, l->valuelen, &b->why) != 0) {
-    if (!stralloc_0(&b->why))
-      return -1;
-    fault(b, t->name, l->number, b->why.s);
-    return note_refused(b, t, l);
-  }
+  r = judge_value(b, t, l);
+  if (r != 0)
+    return r == -1 ? note_refused(b, t, l) : -1;
   r = store(b, t, l);
+  if (r == 0)
+    b->lines++;
   if (r > 0)
     fault(b, t->name, l->number, "expected each key once; this one stands on an earlier line");
   return r < 0 ? -1 : 0;
@@ -114,6 +151,7 @@ static int take_table(struct builder *b, int dirfd, const struct tabletype *t)
     stralloc_free(&text);
     return 0;
   }
+  b->lines = 0;
   lines_start(&ls, &text);
   while (r == 0 && (got = lines_next(&ls, &l, &why)) != 0) {
     if (got < 0) {
@@ -123,7 +161,43 @@ static int take_table(struct builder *b, int dirfd, const struct tabletype *t)
       r = take_line(b, t, &l);
     }
   }
+  if (r == 0 && b->lines > 0 &&
+      table_maker_add(b->maker, TABLE_OF_TABLES, t->name, strlen(t->name), "", 0) != 0)
+    r = -1;
   stralloc_free(&text);
+  return r;
+}
+
+/* a secret that everybody can read is none */
+static void judge_mode(struct builder *b, int dirfd, const struct tabletype *t)
+{
+  struct stat st;
+
+  if (t->is_secret && fstatat(dirfd, t->name, &st, 0) == 0 && (st.st_mode & 007))
+    fault(b, t->name, 0, "other users can read it; chmod 600 (or 640)");
+}
+
+/* what salts are made up from, for logins that do not exist: kept from build to build, so that
+ * they do not change when those of real ones stay */
+static int put_decoy(struct builder *b, int dirfd)
+{
+  int fd = openat(dirfd, INSTANCE_LOGINS, O_RDONLY | O_CLOEXEC), r = -1;
+  struct table *old = fd < 0 ? NULL : table_open(fd);
+  unsigned char fresh[DECOY_BYTES];
+  struct table_value v;
+  stralloc text = {0};
+
+  if (fd >= 0)
+    close(fd);
+  if (table_get(old, USERS_DECOY_TABLE, USERS_DECOY_KEY, strlen(USERS_DECOY_KEY), &v) && v.len > 0)
+    r = stralloc_copyb(&text, v.s, v.len) ? 0 : -1;
+  else if (getrandom(fresh, sizeof fresh, 0) == (ssize_t)sizeof fresh)
+    r = base64_encode(&text, (const char *)fresh, sizeof fresh);
+  if (r == 0 && table_maker_add(b->secret_maker, USERS_DECOY_TABLE, USERS_DECOY_KEY,
+                                strlen(USERS_DECOY_KEY), text.s, text.len) != 0)
+    r = -1;
+  table_close(old);
+  secret_free(&text);
   return r;
 }
 
@@ -158,6 +232,35 @@ static int is_leftover(const char *name)
   return strstr(name, ".dpkg-") != NULL;
 }
 
+static int needs_certificate(void *arg, const char *key, size_t keylen, const struct table_value *v)
+{
+  const struct service *s = service_find(v->s, v->len);
+
+  (void)arg;
+  (void)key;
+  (void)keylen;
+  return s && s->is_tls_first;
+}
+
+static int any(void *arg, const char *key, size_t keylen, const struct table_value *v)
+{
+  (void)arg;
+  (void)key;
+  (void)keylen;
+  (void)v;
+  return 1;
+}
+
+/* a service that begins with TLS is dead without a certificate */
+static void judge_services(struct builder *b, int fd)
+{
+  struct table *t = table_open(fd);
+
+  if (t && table_each(t, "listen", needs_certificate, NULL) && !table_each(t, "certificates", any, NULL))
+    fault(b, "listen", 0, "submissions needs a certificate: expected a line in table certificates");
+  table_close(t);
+}
+
 /* a misspelt name, or one for later, must not be a table that quietly does nothing */
 static void judge_strangers(struct builder *b, int dirfd)
 {
@@ -169,32 +272,43 @@ static void judge_strangers(struct builder *b, int dirfd)
   if (!d)
     return;
   while ((e = readdir(d))) {
-    if (is_leftover(e->d_name) || tabletypes_find(e->d_name))
+    if (is_leftover(e->d_name) || tabletypes_find(e->d_name) ||
+        strcmp(e->d_name, SELFSIGNED_DIR) == 0)
       continue;
     if (tabletypes_is_later(e->d_name)) {
       snprintf(why, sizeof why, "table %s is not understood yet", e->d_name);
       fault(b, e->d_name, 0, why);
     } else {
-      complain(b->report, b->label, e->d_name, 0, "warning: no table has this name; it is not read");
+      warn(b, e->d_name, 0, "no table has this name; it is not read");
     }
   }
   closedir(d);
 }
 
-int build_compile(int dirfd, const char *label, int fd, struct build_report *report)
+int build_compile(int dirfd, const char *label, int fd, int secret_fd, struct build_report *report)
 {
-  struct builder b = {.report = report, .label = label};
+  struct builder b = {.report = report, .label = label, .control = dirfd};
   int r = 0;
 
   b.maker = table_maker_start(fd);
-  if (!b.maker)
+  b.secret_maker = b.maker ? table_maker_start(secret_fd) : NULL;
+  if (b.maker && !b.secret_maker)
+    table_maker_finish(b.maker);
+  if (!b.secret_maker)
     return -1;
-  for (size_t i = 0; r == 0 && i < tabletypes_count(); i++)
+  for (size_t i = 0; r == 0 && i < tabletypes_count(); i++) {
     r = take_table(&b, dirfd, tabletypes_row(i));
+    judge_mode(&b, dirfd, tabletypes_row(i));
+  }
+  if (r == 0)
+    r = put_decoy(&b, dirfd);
   if (table_maker_finish(b.maker) != 0)
+    r = -1;
+  if (table_maker_finish(b.secret_maker) != 0)
     r = -1;
   if (r == 0) {
     judge_whole(&b, fd);
+    judge_services(&b, fd);
     judge_strangers(&b, dirfd);
   }
   stralloc_free(&b.why);
@@ -236,33 +350,52 @@ int build_check(const struct instance *i)
 {
   struct build_report report = {{0}, 0};
   int dir = open_control(i), fd = memfd_create("tables", MFD_CLOEXEC), r;
+  int secret = memfd_create("logins", MFD_CLOEXEC);
 
   r = finish(&report, "check", i->control,
-             dir >= 0 && fd >= 0 && build_compile(dir, label_of(i), fd, &report) == 0);
+             dir >= 0 && fd >= 0 && secret >= 0 &&
+               build_compile(dir, label_of(i), fd, secret, &report) == 0);
+  close(secret);
   close(fd);
   close(dir);
   stralloc_free(&report.text);
   return r;
 }
 
-/* the new file under its own name, complete and flushed: 0, or -1 */
+static int create(int dir, const char *name, mode_t mode)
+{
+  int fd;
+
+  unlinkat(dir, name, 0);
+  fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (fd >= 0 && fchmod(fd, mode) != 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* the new files under their own names, complete and flushed: 0, or -1 */
 static int compile_fresh(const struct instance *i, int dir, struct build_report *report)
 {
-  int fd, r;
+  int fd, secret, r;
 
   if (flock(dir, LOCK_EX) != 0)
     return -1;
-  unlinkat(dir, FRESH, 0);
-  fd = openat(dir, FRESH, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0)
-    return -1;
-  r = fchmod(fd, 0644) == 0 ? build_compile(dir, label_of(i), fd, report) : -1;
+  fd = create(dir, FRESH, 0644);
+  secret = fd < 0 ? -1 : create(dir, FRESH_LOGINS, 0600);
+  r = secret < 0 ? -1 : build_compile(dir, label_of(i), fd, secret, report);
   close(fd);
+  close(secret);
   if (r == 0)
-    r = renameat(dir, FRESH, dir, INSTANCE_TABLES) == 0 && fsync(dir) == 0 ? 0 : -1;
+    r = renameat(dir, FRESH_LOGINS, dir, INSTANCE_LOGINS) == 0 &&
+            renameat(dir, FRESH, dir, INSTANCE_TABLES) == 0 && fsync(dir) == 0
+          ? 0
+          : -1;
   if (r != 0) {
     int e = errno;
     unlinkat(dir, FRESH, 0);
+    unlinkat(dir, FRESH_LOGINS, 0);
     errno = e;
   }
   return r;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,14 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "common/sasl.h"
+#include "common/service.h"
+#include "common/settings.h"
 #include "common/verdict.h"
+#include "conf/certificates.h"
+#include "conf/tickets.h"
+#include "smtpd/census.h"
+#include "smtpd/limits.h"
 
 #define CALM 60000      /* ms of life after which earlier failures are forgotten */
 #define STOP_NEXT 2300  /* ms that the listener has for itself: sessions within DATA may end */
@@ -24,38 +32,48 @@
 
 /* ---- the tables */
 
-enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_LISTEN = 16,
-            GIVE_CONTROL = 32 };
+enum gift { GIVE_QUEUE = 1, GIVE_STATE = 2, GIVE_MAIL = 4, GIVE_LIBEXEC = 8, GIVE_CENSUS = 16,
+            GIVE_CONTROL = 32, GIVE_TLS = 64, GIVE_LOGINS = 128 };
+
+#define SERVE(service) (1U << SERVICE_##service)
 
 struct child_row {
-  const char *name, *user; /* no user: stays root in a privileged instance */
-  unsigned int gifts;      /* enum gift */
+  const char *name, *program, *user; /* no user: stays root in a privileged instance */
+  unsigned int gifts;                /* enum gift */
+  unsigned int services;             /* whose listening sockets it is handed */
 };
 
-enum { SMTPD, AUTH, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, CHILDREN };
+enum { SMTPD, SUBMISSION, AUTH, PAM, INTAKE, QUEUE, DELIVER, LOCAL, RESOLVE, PROGRAMS };
 
-static const struct child_row rows[CHILDREN] = {
-  [SMTPD] = {"smtpd", "hlsmtpd", GIVE_LISTEN},
-  [AUTH] = {"auth", "hlauth", 0},
-  [INTAKE] = {"intake", "hlqueue", GIVE_QUEUE},
-  [QUEUE] = {"queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL},
-  [DELIVER] = {"deliver", "hldeliver", GIVE_STATE | GIVE_LIBEXEC},
-  [LOCAL] = {"local", NULL, GIVE_MAIL | GIVE_STATE},
-  [RESOLVE] = {"resolve", "hlresolve", 0},
+static const struct child_row rows[PROGRAMS] = {
+  [SMTPD] = {"smtpd", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS, SERVE(MX)},
+  [SUBMISSION] = {"smtpd.submission", "smtpd", "hlsmtpd", GIVE_CENSUS | GIVE_TLS,
+                  SERVE(SUBMISSION) | SERVE(SUBMISSIONS) | SERVE(LMTP)},
+  [AUTH] = {"auth", "auth", "hlauth", GIVE_LOGINS, 0},
+  [PAM] = {"pam", "pam", NULL, 0, 0},
+  [INTAKE] = {"intake", "intake", "hlqueue", GIVE_QUEUE, 0},
+  [QUEUE] = {"queue", "queue", "hlqueue", GIVE_QUEUE | GIVE_LIBEXEC | GIVE_CONTROL, 0},
+  [DELIVER] = {"deliver", "deliver", "hldeliver", GIVE_STATE | GIVE_LIBEXEC, 0},
+  [LOCAL] = {"local", "local", NULL, GIVE_MAIL | GIVE_STATE, 0},
+  [RESOLVE] = {"resolve", "resolve", "hlresolve", 0, 0},
 };
 
 static const struct {
   int low, high; /* high is trusted more */
 } links[] = {
-  {SMTPD, INTAKE}, {SMTPD, AUTH},    {LOCAL, INTAKE},    {INTAKE, QUEUE},
-  {DELIVER, QUEUE}, {LOCAL, QUEUE}, {RESOLVE, DELIVER},
+  {SMTPD, INTAKE}, {SMTPD, AUTH},    {SUBMISSION, INTAKE}, {SUBMISSION, AUTH}, {LOCAL, INTAKE},
+  {INTAKE, QUEUE}, {DELIVER, QUEUE}, {LOCAL, QUEUE},       {RESOLVE, DELIVER},
+  {SMTPD, RESOLVE}, {SUBMISSION, RESOLVE}, {AUTH, PAM},
 };
 #define LINKS (sizeof links / sizeof *links)
 
 /* starts are in this order: who is told START last serves the world */
-static const int order[CHILDREN] = {AUTH, RESOLVE, DELIVER, LOCAL, QUEUE, INTAKE, SMTPD};
+static const int order[PROGRAMS] = {PAM, AUTH, RESOLVE, DELIVER, LOCAL, QUEUE, INTAKE, SUBMISSION, SMTPD};
 
-static struct child children[CHILDREN];
+#define COPIES_MAX 16 /* of heloise-smtpd for mx */
+
+static struct child children[PROGRAMS - 1 + COPIES_MAX]; /* in that order */
+static int nchildren;
 static const struct supplies *supplies;
 static void (*changed)(void);
 static struct loop_timer stop_timer;
@@ -64,10 +82,45 @@ static int is_announced;
 
 static struct child *find(const char *name, size_t len)
 {
-  for (int i = 0; i < CHILDREN; i++)
-    if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0)
+  for (int i = 0; i < nchildren; i++)
+    if (strlen(children[i].name) == len && memcmp(children[i].name, name, len) == 0)
       return &children[i];
   return NULL;
+}
+
+static int serves_service(const struct child *c, const struct service *s)
+{
+  return (c->row->services & 1U << s->number) != 0;
+}
+
+static int serves(const struct child *c, const struct listener *l)
+{
+  return serves_service(c, l->service);
+}
+
+static int names_pam(void)
+{
+  enum backend_name list[BACKEND_COUNT];
+  size_t n;
+
+  backends_read(settings.auth_backends, strlen(settings.auth_backends), list, &n);
+  while (n > 0)
+    if (list[--n] == BACKEND_PAM)
+      return 1;
+  return 0;
+}
+
+/* heloise-smtpd for mx runs always, so that a port can be added while the rest goes on */
+static int is_wanted(const struct child *c)
+{
+  if (c->row == &rows[PAM])
+    return names_pam();
+  if (c->row->services == 0 || c->row == &rows[SMTPD])
+    return 1;
+  for (const struct listener *l = listeners; l; l = l->next)
+    if (serves(c, l))
+      return 1;
+  return 0;
 }
 
 static void kill_child(const struct child *c)
@@ -80,8 +133,8 @@ static void kill_child(const struct child *c)
 
 static void announce(void)
 {
-  for (int i = 0; i < CHILDREN; i++)
-    if (!children[i].is_ready)
+  for (int i = 0; i < nchildren; i++)
+    if (!children[i].is_ready && is_wanted(&children[i]))
       return;
   if (!is_announced)
     log_started("run", supplies->is_privileged ? "each program under its own user"
@@ -93,7 +146,7 @@ static void announce(void)
 static int may_accuse(const struct child *by, const struct child *peer)
 {
   for (size_t i = 0; i < LINKS; i++)
-    if (by == &children[links[i].high] && peer == &children[links[i].low])
+    if (by->row == &rows[links[i].high] && peer->row == &rows[links[i].low])
       return 1;
   return 0;
 }
@@ -103,7 +156,7 @@ static void take_fault(const struct child *by, const struct wire_msg *m)
   const struct child *peer = find(m->f[0].s, m->f[0].len);
 
   if (peer && may_accuse(by, peer)) {
-    log_stopped(peer->row->name, "it sent what does not parse");
+    log_stopped(peer->name, "it sent what does not parse");
     kill_child(peer);
   }
 }
@@ -128,7 +181,7 @@ static void on_closed(struct chan *c, const char *why)
   const struct child *child = c->owner;
 
   if (why)
-    log_fault("run", child->row->name, why);
+    log_fault("run", child->name, why);
   kill_child(child); /* without a control channel it is of no use */
 }
 
@@ -166,6 +219,28 @@ static void hand_dir(struct child *c, enum gift g, const char *name, int fd)
   hand(c, &o, fd);
 }
 
+/* its own place in the census, and those of its kind, are part of the name */
+static void hand_census(struct child *c)
+{
+  unsigned int first = c->slot, count = 0;
+  char name[64];
+
+  while (first > 0 && children[first - 1].row == c->row)
+    first--;
+  while (first + count < (unsigned int)nchildren && children[first + count].row == c->row)
+    count++;
+  snprintf(name, sizeof name, "census.%u.%u.%u", c->slot, first, count);
+  hand_dir(c, GIVE_CENSUS, name, supplies->census);
+}
+
+static void hand_limits(struct child *c)
+{
+  char name[32];
+
+  snprintf(name, sizeof name, "limits.%u", c->slot);
+  hand_dir(c, GIVE_CENSUS, name, supplies->limits);
+}
+
 static void hand_listener(struct child *c, const char *addr, const char *service, int fd)
 {
   struct wire_out o;
@@ -176,6 +251,41 @@ static void hand_listener(struct child *c, const char *addr, const char *service
   hand(c, &o, fd);
 }
 
+static void hand_tables(struct child *c)
+{
+  hand_plain(c, WIRE_TABLE, supplies->tables);
+  if ((c->row->gifts & GIVE_LOGINS) && supplies->logins >= 0)
+    hand_plain(c, WIRE_LOGINS, supplies->logins);
+}
+
+static void hand_ticket_key(void *child, const struct service *s, const char *key)
+{
+  struct wire_out o;
+
+  wire_start(&o, WIRE_TICKETKEY);
+  wire_str(&o, s->word);
+  wire_str(&o, key);
+  hand(child, &o, -1);
+}
+
+static void hand_tls(struct child *c)
+{
+  if (!(c->row->gifts & GIVE_TLS))
+    return;
+  if (certificates_descriptor() >= 0)
+    hand_plain(c, WIRE_CERTIFICATES, certificates_descriptor());
+  for (int n = 0; n < SERVICE_COUNT; n++)
+    if (serves_service(c, service_row((enum service_number)n)))
+      tickets_each(service_row((enum service_number)n), hand_ticket_key, c);
+}
+
+static void new_ticket_key(const struct service *s, const char *key)
+{
+  for (int i = 0; i < nchildren; i++)
+    if (serves_service(&children[i], s))
+      hand_ticket_key(&children[i], s, key);
+}
+
 /* everything that stands before the channels */
 static void hand_basics(struct child *c)
 {
@@ -183,16 +293,19 @@ static void hand_basics(struct child *c)
 
   wire_start(&o, WIRE_HELLO);
   wire_num(&o, WIRE_VERSION);
-  wire_str(&o, c->row->name);
+  wire_str(&o, c->row->program);
   hand(c, &o, -1);
   hand_dir(c, GIVE_QUEUE, "queue", supplies->queue);
   hand_dir(c, GIVE_STATE, "state", supplies->state);
   hand_dir(c, GIVE_MAIL, "mail", supplies->mail);
   hand_dir(c, GIVE_LIBEXEC, "libexec", supplies->libexec);
-  hand_plain(c, WIRE_TABLE, supplies->tables);
-  if (c->row->gifts & GIVE_LISTEN)
-    for (const struct listener *l = listeners; l; l = l->next)
-      hand_listener(c, l->addr, l->service, l->fd);
+  hand_census(c);
+  hand_limits(c);
+  hand_tables(c);
+  hand_tls(c);
+  for (const struct listener *l = listeners; l; l = l->next)
+    if (serves(c, l))
+      hand_listener(c, l->addr, l->service->word, l->fd);
   if (c->row->gifts & GIVE_CONTROL)
     hand_listener(c, "run/control", "control", supplies->control);
 }
@@ -208,10 +321,10 @@ static void hand_link(struct child *low, struct child *high)
     return;
   }
   wire_start(&o, WIRE_CHANNEL);
-  wire_str(&o, high->row->name);
+  wire_str(&o, high->name);
   hand(low, &o, end[0]);
   wire_start(&o, WIRE_CHANNEL);
-  wire_str(&o, low->row->name);
+  wire_str(&o, low->name);
   hand(high, &o, end[1]);
   close(end[0]);
   close(end[1]);
@@ -227,7 +340,7 @@ static _Noreturn void become_program(const struct child *c, int control)
   sigset_t none;
   int null = open("/dev/null", O_RDWR);
 
-  snprintf(name, sizeof name, "heloise-%s", c->row->name);
+  snprintf(name, sizeof name, "heloise-%s", c->name);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
@@ -244,7 +357,7 @@ static _Noreturn void become_program(const struct child *c, int control)
     goto fail;
   execveat(c->program, "", argv, env, AT_EMPTY_PATH);
 fail:
-  log_failed("run", c->row->name, strerror(errno));
+  log_failed("run", c->name, strerror(errno));
   _exit(EXIT_OSERR);
 }
 
@@ -283,28 +396,35 @@ static void pause_before(struct child *c, const char *how)
 
   c->failures++;
   snprintf(text, sizeof text, "%us", s);
-  log_died(c->row->name, how, text);
+  log_died(c->name, how, text);
   if (loop_timer_in(&c->timer, (uint64_t)s * 1000) != 0) {
     log_failed("run", "timer", strerror(ENOMEM));
     loop_end();
   }
 }
 
+/* joins two that belong together, when one of them has just been started */
+static void join(struct child *low, struct child *high, size_t link)
+{
+  if (low->row == &rows[links[link].low] && high->row == &rows[links[link].high] && low->pid &&
+      high->pid && (low->is_fresh || high->is_fresh))
+    hand_link(low, high);
+}
+
 /* starts those that are not running and not waiting; joins them to each other and to the rest */
 static void start_idle(void)
 {
-  for (int i = 0; i < CHILDREN; i++) {
-    struct child *c = &children[order[i]];
-    if (c->pid == 0 && c->timer.place == 0 && launch(c) != 0)
+  for (int i = 0; i < nchildren; i++) {
+    struct child *c = &children[i];
+    if (c->pid == 0 && c->timer.place == 0 && is_wanted(c) && launch(c) != 0)
       pause_before(c, strerror(errno));
   }
-  for (size_t i = 0; i < LINKS; i++) {
-    struct child *low = &children[links[i].low], *high = &children[links[i].high];
-    if (low->pid && high->pid && (low->is_fresh || high->is_fresh))
-      hand_link(low, high);
-  }
-  for (int i = 0; i < CHILDREN; i++) {
-    struct child *c = &children[order[i]];
+  for (size_t k = 0; k < LINKS; k++)
+    for (int i = 0; i < nchildren; i++)
+      for (int j = 0; j < nchildren; j++)
+        join(&children[i], &children[j], k);
+  for (int i = 0; i < nchildren; i++) {
+    struct child *c = &children[i];
     if (c->is_fresh)
       hand_plain(c, WIRE_START, -1);
     c->is_fresh = 0;
@@ -328,7 +448,7 @@ static int open_program(struct child *c)
   char name[32];
   int fd;
 
-  snprintf(name, sizeof name, "heloise-%s", c->row->name);
+  snprintf(name, sizeof name, "heloise-%s", c->row->program);
   fd = openat(supplies->libexec, name, O_PATH | O_CLOEXEC);
   if (fd < 0)
     log_failed("run", name, strerror(errno));
@@ -338,21 +458,52 @@ static int open_program(struct child *c)
   return c->program < 0 ? -1 : 0;
 }
 
+/* how many processes serve mx: a core each, unless a setting says otherwise */
+static int copies_of(const struct child_row *r)
+{
+  cpu_set_t cores;
+  int n = (int)settings.smtpd_processes;
+
+  if (r != &rows[SMTPD])
+    return 1;
+  if (n == 0)
+    n = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return n > COPIES_MAX ? COPIES_MAX : n;
+}
+
+/* 0, or an exit code after a log line */
+static int prepare(struct child *c, const struct child_row *r, int copy)
+{
+  c->row = r;
+  c->slot = (unsigned int)(c - children);
+  c->timer.fire = on_timer;
+  c->control.fd = -1;
+  snprintf(c->name, sizeof c->name, copy == 0 ? "%s" : "%s.%d", r->name, copy + 1);
+  if (open_program(c) != 0)
+    return EXIT_UNAVAILABLE;
+  if (supplies->is_privileged && r->user && confine_ids_find(r->user, &c->ids) != 0) {
+    log_failed("run", r->user, strerror(errno));
+    return EXIT_CONFIG;
+  }
+  return EXIT_OK;
+}
+
 int children_start(const struct supplies *s, void (*on_change)(void))
 {
   supplies = s;
   changed = on_change;
-  for (int i = 0; i < CHILDREN; i++) {
-    struct child *c = &children[i];
-    c->row = &rows[i];
-    c->timer.fire = on_timer;
-    c->control.fd = -1;
-    if (open_program(c) != 0)
-      return EXIT_UNAVAILABLE;
-    if (s->is_privileged && c->row->user && confine_ids_find(c->row->user, &c->ids) != 0) {
-      log_failed("run", c->row->user, strerror(errno));
-      return EXIT_CONFIG;
+  for (int i = 0; i < PROGRAMS; i++) {
+    const struct child_row *r = &rows[order[i]];
+    for (int copy = 0; copy < copies_of(r); copy++) {
+      int code = prepare(&children[nchildren], r, copy);
+      if (code != EXIT_OK)
+        return code;
+      nchildren++;
     }
+  }
+  if (tickets_start(new_ticket_key) != 0) {
+    log_failed("run", "ticket keys", strerror(errno));
+    return EXIT_OSERR;
   }
   start_idle();
   return EXIT_OK;
@@ -360,13 +511,29 @@ int children_start(const struct supplies *s, void (*on_change)(void))
 
 void children_new_tables(void)
 {
-  for (int i = 0; i < CHILDREN; i++)
-    hand_plain(&children[i], WIRE_TABLE, supplies->tables);
+  for (int i = 0; i < nchildren; i++) {
+    hand_tables(&children[i]);
+    if (children[i].row == &rows[PAM] && !is_wanted(&children[i]))
+      hand_plain(&children[i], WIRE_STOP, -1);
+  }
+  if (phase == SERVING)
+    start_idle();
+}
+
+void children_new_certificates(void)
+{
+  for (int i = 0; i < nchildren; i++)
+    if ((children[i].row->gifts & GIVE_TLS) && certificates_descriptor() >= 0)
+      hand_plain(&children[i], WIRE_CERTIFICATES, certificates_descriptor());
 }
 
 void children_new_listener(const struct listener *l)
 {
-  hand_listener(&children[SMTPD], l->addr, l->service, l->fd);
+  for (int i = 0; i < nchildren; i++)
+    if (serves(&children[i], l))
+      hand_listener(&children[i], l->addr, l->service->word, l->fd);
+  if (phase == SERVING)
+    start_idle();
 }
 
 /* ---- ending */
@@ -375,18 +542,39 @@ static int alive(void)
 {
   int n = 0;
 
-  for (int i = 0; i < CHILDREN; i++)
+  for (int i = 0; i < nchildren; i++)
     n += children[i].pid > 0;
   return n;
+}
+
+static int listeners_alive(void)
+{
+  int n = 0;
+
+  for (int i = 0; i < nchildren; i++)
+    n += children[i].pid > 0 && children[i].row->services != 0;
+  return n;
+}
+
+/* asks those that listen to end, or the others */
+static void ask_to_stop(int listening)
+{
+  for (int i = 0; i < nchildren; i++)
+    if ((children[i].row->services != 0) == listening)
+      hand_plain(&children[i], WIRE_STOP, -1);
 }
 
 static void stop_others(void)
 {
   phase = ALL_STOP;
   loop_timer_in(&stop_timer, STOP_KILL - STOP_NEXT);
-  for (int i = 0; i < CHILDREN; i++)
-    if (i != SMTPD)
-      hand_plain(&children[i], WIRE_STOP, -1);
+  ask_to_stop(0);
+}
+
+static void kill_all(void)
+{
+  for (int i = 0; i < nchildren; i++)
+    kill_child(&children[i]);
 }
 
 static void on_stop_timer(struct loop_timer *t)
@@ -395,26 +583,26 @@ static void on_stop_timer(struct loop_timer *t)
     stop_others();
     return;
   }
-  for (int i = 0; i < CHILDREN; i++)
-    kill_child(&children[i]);
+  kill_all();
   loop_timer_in(t, 1000); /* for one that was just being started */
 }
 
 void children_stop(void)
 {
   if (phase != SERVING) { /* asked twice: at once */
-    for (int i = 0; i < CHILDREN; i++)
-      kill_child(&children[i]);
+    kill_all();
     return;
   }
   phase = LISTENER_STOPS;
-  for (int i = 0; i < CHILDREN; i++)
+  for (int i = 0; i < nchildren; i++)
     loop_timer_stop(&children[i].timer);
   stop_timer.fire = on_stop_timer;
   loop_timer_in(&stop_timer, STOP_NEXT);
-  hand_plain(&children[SMTPD], WIRE_STOP, -1);
+  ask_to_stop(1);
   if (alive() == 0)
     loop_end();
+  else if (listeners_alive() == 0)
+    stop_others();
 }
 
 static void describe(int status, char *how, size_t room)
@@ -432,11 +620,17 @@ static void bury(struct child *c, int status)
   chan_close(&c->control);
   c->pid = 0;
   c->is_ready = 0;
+  if (c->row->gifts & GIVE_CENSUS)
+    census_forget(supplies->census, c->slot);
+  if (c->row->gifts & GIVE_CENSUS)
+    limits_forget(supplies->limits, c->slot);
   if (phase != SERVING) {
-    if (c == &children[SMTPD] && phase == LISTENER_STOPS)
+    if (phase == LISTENER_STOPS && listeners_alive() == 0)
       stop_others();
     return;
   }
+  if (!is_wanted(c))
+    return;
   if (loop_now() - c->started >= CALM)
     c->failures = 0;
   describe(status, how, sizeof how);
@@ -447,7 +641,7 @@ void children_reap(void)
 {
   int n = 0;
 
-  for (int i = 0; i < CHILDREN; i++) {
+  for (int i = 0; i < nchildren; i++) {
     int status;
     if (children[i].pid > 0 && waitpid(children[i].pid, &status, WNOHANG) == children[i].pid) {
       bury(&children[i], status);
@@ -462,6 +656,7 @@ void children_reap(void)
 
 void children_each(void (*f)(void *arg, const char *name, const struct child *c), void *arg)
 {
-  for (int i = 0; i < CHILDREN; i++)
-    f(arg, rows[i].name, &children[i]);
+  for (int i = 0; i < nchildren; i++)
+    if (children[i].pid > 0 || is_wanted(&children[i]))
+      f(arg, children[i].name, &children[i]);
 }

@@ -1,7 +1,8 @@
 /* children.h - the programs that `heloise run` keeps alive
  *
  * A table of programs says who each runs as and what it is handed; a table of links says
- * who talks to whom. A program that ends by itself is started again, after a pause that
+ * who talks to whom. heloise-smtpd runs several times: once a core for mail from anywhere, once
+ * for submission and what is local, when table `listen` asks for that. A program that ends by itself is started again, after a pause that
  * grows while it keeps ending; its neighbours get new channel ends. */
 #ifndef CONF_CHILDREN_H
 #define CONF_CHILDREN_H
@@ -19,6 +20,9 @@ struct supplies {
   int queue, state, mail, libexec; /* directories */
   int control;                     /* listening on run/control */
   int tables;                      /* compiled tables */
+  int limits;                      /* what client networks do (smtpd/limits.h) */
+  int logins;                      /* compiled table users; -1: none */
+  int census;                      /* how many sessions each heloise-smtpd has (smtpd/census.h) */
   int is_privileged;               /* each program under its own user */
 };
 
@@ -26,6 +30,8 @@ struct child {
   struct loop_timer timer; /* first: its next start */
   struct chan control;
   const struct child_row *row;
+  char name[24];      /* "queue"; of several "smtpd", "smtpd.2" ... */
+  unsigned int slot;  /* its place among all, in the census too */
   struct confine_ids ids;
   int program;   /* the executable */
   pid_t pid;     /* 0: not running */
@@ -42,12 +48,14 @@ int children_start(const struct supplies *s, void (*changed)(void));
 void children_reap(void);
 /* hands out s->tables again */
 void children_new_tables(void);
-/* hands a new listening socket to the listener */
+/* hands out what certificates_descriptor() gives now */
+void children_new_certificates(void);
+/* hands a new listening socket to those who serve it, and starts them where none does yet */
 void children_new_listener(const struct listener *l);
-/* ends all in order: the listener first, everything within 4 seconds; then the loop ends */
+/* ends all in order: the listeners first, everything within 4 seconds; then the loop ends */
 void children_stop(void);
 
-/* all of them, for run/status: calls f for each */
+/* all that are to run, for run/status: calls f for each */
 void children_each(void (*f)(void *arg, const char *name, const struct child *c), void *arg);
 
 #endif

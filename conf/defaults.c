@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 #define TABLES(X) \
-  X(listen) X(domains) X(routes) X(aliases) X(mailboxes) X(access) X(peers) X(verbs) X(retry)
+  X(listen) X(domains) X(routes) X(aliases) X(mailboxes) X(access) X(dnslists) X(peers) X(verbs) X(retry) \
+  X(certificates) X(senders) X(users)
 
 /* the file's bytes and a NUL, by the assembler; paths are relative to where make runs */
 #define X(name) \

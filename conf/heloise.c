@@ -10,12 +10,14 @@
 
 #include "common/instance.h"
 #include "common/verdict.h"
+#include "conf/access_command.h"
 #include "conf/build.h"
 #include "conf/getset.h"
 #include "conf/init.h"
 #include "conf/owner.h"
 #include "conf/run.h"
 #include "conf/status.h"
+#include "conf/user_command.h"
 #include "conf/verbs_command.h"
 #include "deliver/peers_command.h"
 #include "deliver/probe.h"
@@ -52,10 +54,14 @@ static const struct command {
   {"reload", status_reload, "", "build, and put the tables in force", 0},
   {"get", getset_get, "[NAME]", "show a setting, or all of them", 0},
   {"set", getset_set, "NAME VALUE", "change a setting; build or reload puts it in force", 0},
+  {"user", user_command, "add NAME | passwd NAME | remove NAME | list",
+   "logins and their passwords; build or reload puts them in force", 0},
   {"queue", queue_command, "list | show | why | stats | hold | release | retry | remove | bounce | verify | export | import",
    "look at and work on waiting mail", 0},
   {"probe", probe_command, "DOMAIN|HOST:PORT [--message ID|FILE]",
    "greet another host as mail would, and say what it saw", 0},
+  {"access", access_command, "test CLIENT HELO SENDER RCPT",
+   "say what would become of such mail, and which line of the tables decides", 0},
   {"peers", peers_command, "list | show HOST | forget HOST | report",
    "what was learned about other hosts", 0},
   {"verbs", verbs_command, "MASK | -VERB ...",

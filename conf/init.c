@@ -28,6 +28,8 @@
 #include "conf/getset.h"
 #include "conf/lines.h"
 #include "conf/owner.h"
+#include "conf/selfsigned.h"
+#include "conf/tabletypes.h"
 #include "queue/store.h"
 
 #define LISTEN_MAX 32
@@ -169,6 +171,8 @@ static int additions(const struct init *n, const char *table, stralloc *out)
     for (size_t i = 0; i < n->listeners; i++)
       if (!stralloc_cats(out, n->listen[i]) || !stralloc_cats(out, "  mx\n"))
         return -1;
+  } else if (strcmp(table, "certificates") == 0) {
+    return stralloc_cats(out, "*  " SELFSIGNED_CERTIFICATE " " SELFSIGNED_KEY "\n") ? 0 : -1;
   } else if (strcmp(table, "domains") == 0) {
     return stralloc_cats(out, n->hostname) && stralloc_cats(out, "  local\n") ? 0 : -1;
   } else if (strcmp(table, "mailboxes") == 0 && !n->is_root) {
@@ -192,9 +196,11 @@ static int write_tables(const struct init *n)
 
   if (dir < 0)
     return complain(n->i->control);
+  if (selfsigned_make(dir, n->hostname) != 0)
+    goto done;
   for (const struct default_table *t = defaults; t->name; t++) {
     if (!stralloc_copys(&text, t->text) || additions(n, t->name, &text) != 0 ||
-        lines_replace(dir, t->name, &text) != 0)
+        lines_replace_as(dir, t->name, &text, tabletypes_find(t->name)->is_secret ? TABLETYPES_SECRET : 0644) != 0)
       goto done;
   }
   /* settings last: where it is, the rest is complete */

@@ -115,15 +115,24 @@ static int write_all(int fd, const char *s, size_t len)
 
 int lines_replace(int dirfd, const char *name, const stralloc *text)
 {
+  return lines_replace_as(dirfd, name, text, 0644);
+}
+
+int lines_replace_as(int dirfd, const char *name, const stralloc *text, mode_t mode)
+{
   char fresh[64];
+  struct stat st;
   int fd, r;
 
   snprintf(fresh, sizeof fresh, ".%s.new", name);
   unlinkat(dirfd, fresh, 0);
-  fd = openat(dirfd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  fd = openat(dirfd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode & 0600);
   if (fd < 0)
     return -1;
-  r = fchmod(fd, 0644) == 0 && write_all(fd, text->s, text->len) == 0 && fsync(fd) == 0 ? 0 : -1;
+  if (mode != 0644 && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+      fchown(fd, st.st_uid, st.st_gid) != 0)
+    mode &= 0600;
+  r = fchmod(fd, mode) == 0 && write_all(fd, text->s, text->len) == 0 && fsync(fd) == 0 ? 0 : -1;
   close(fd);
   if (r == 0)
     r = renameat(dirfd, fresh, dirfd, name) == 0 && fsync(dirfd) == 0 ? 0 : -1;

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stralloc.h>
+#include <sys/types.h>
 
 #define LINES_FILE_MAX (256 * 1024 * 1024)
 #define LINES_LINE_MAX 8192
@@ -29,5 +30,8 @@ int lines_next(struct lines *ls, struct line *l, const char **why);
 
 /* replaces a file in one step, flushed: 0, or -1 with errno */
 int lines_replace(int dirfd, const char *name, const stralloc *text);
+/* the same with a mode other than 0644; the owner and group of a file that is there stay, where
+ * we may give it to them */
+int lines_replace_as(int dirfd, const char *name, const stralloc *text, mode_t mode);
 
 #endif

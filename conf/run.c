@@ -21,19 +21,22 @@
 #include "common/settings.h"
 #include "common/table.h"
 #include "common/verdict.h"
+#include "conf/certificates.h"
 #include "conf/children.h"
 #include "conf/flush.h"
 #include "conf/init.h"
 #include "conf/listen.h"
 #include "conf/status.h"
+#include "smtpd/census.h"
+#include "smtpd/limits.h"
 
 #define LOCK_PATIENCE 20  /* times 50 ms: a queue command may hold the lock for a moment */
 #define BIND_PATIENCE 40  /* times 50 ms: an instance that was killed lets go of its ports */
 #define LISTEN_RETRIES 10 /* seconds after a reload in which a port may become free */
 
 static const struct instance *instance;
-static struct supplies supplies = {-1, -1, -1, -1, -1, -1, 0};
-static int rundir = -1;
+static struct supplies supplies = {-1, -1, -1, -1, -1, -1, -1, -1, -1, 0};
+static int rundir = -1, controldir = -1;
 static time_t since;
 static int is_changed;
 static struct loop_timer listen_timer;
@@ -96,11 +99,11 @@ static int open_dir(const char *path, int *fd)
 static int bind_ports(const struct table *t)
 {
   for (int i = 0; i < BIND_PATIENCE; i++) {
-    if (listen_sync(t, NULL, 0) == 0)
+    if (listen_sync(t, instance->run, NULL, 0) == 0)
       return EXIT_OK;
     usleep(50000);
   }
-  if (listen_sync(t, NULL, 1) == 0)
+  if (listen_sync(t, instance->run, NULL, 1) == 0)
     return EXIT_OK;
   return refuse(EXIT_UNAVAILABLE, "table listen",
                 "these addresses cannot be had; is another mail server running? (ports below "
@@ -116,7 +119,12 @@ static int open_all(void)
   supplies.tables = open_tables(&t, &why);
   if (supplies.tables < 0)
     return refuse(EXIT_CONFIG, "the compiled tables", why);
+  supplies.logins = instance_open_logins(instance);
   r = bind_ports(t);
+  if (r == EXIT_OK)
+    r = open_dir(instance->control, &controldir);
+  if (r == EXIT_OK)
+    certificates_load(t, controldir);
   table_close(t);
   if (r == EXIT_OK)
     r = open_dir(instance->queue, &supplies.queue);
@@ -131,6 +139,10 @@ static int open_all(void)
     r = open_dir(instance_libexec(), &supplies.libexec);
   if (r != EXIT_OK)
     return r;
+  supplies.census = census_make();
+  supplies.limits = limits_make();
+  if (supplies.census < 0 || supplies.limits < 0)
+    return refuse(EXIT_OSERR, "memory to share", strerror(errno));
   supplies.control = listen_control(instance->run);
   return supplies.control < 0 ? refuse(EXIT_CANTCREAT, "run/control", strerror(errno)) : EXIT_OK;
 }
@@ -170,7 +182,7 @@ static void sync_listeners(struct loop_timer *timer)
 
   (void)timer;
   listen_tries++;
-  failed = t ? listen_sync(t, children_new_listener, listen_tries == LISTEN_RETRIES) : 1;
+  failed = t ? listen_sync(t, instance->run, children_new_listener, listen_tries == LISTEN_RETRIES) : 1;
   table_close(t);
   if (failed > 0 && listen_tries < LISTEN_RETRIES)
     loop_timer_in(&listen_timer, 1000);
@@ -188,8 +200,13 @@ static void reload(void)
   }
   close(supplies.tables);
   supplies.tables = fd;
+  certificates_load(t, controldir);
   table_close(t);
+  if (supplies.logins >= 0)
+    close(supplies.logins);
+  supplies.logins = instance_open_logins(instance);
   children_new_tables();
+  children_new_certificates();
   listen_tries = 0;
   sync_listeners(&listen_timer);
   log_reloaded("run", "tables");
@@ -276,6 +293,7 @@ int run_command(const struct instance *i, int argc, char **argv)
   r = children_start(&supplies, on_change);
   if (r == EXIT_OK)
     loop_run();
+  listen_forget(instance->run);
   unlinkat(rundir, "control", 0);
   unlinkat(rundir, "status", 0);
   return r;

@@ -20,6 +20,7 @@
 #include "common/units.h"
 #include "common/verdict.h"
 #include "conf/build.h"
+#include "conf/certificates.h"
 #include "conf/children.h"
 #include "conf/lines.h"
 #include "conf/listen.h"
@@ -46,6 +47,20 @@ static void write_child(void *arg, const char *name, const struct child *c)
           c->restarts, c->pid == 0 ? "waiting" : c->is_ready ? "ready" : "starting");
 }
 
+static void write_certificate(void *arg, const char *name, time_t until)
+{
+  dprintf(*(int *)arg, "certificate %s %lld\n", name, (long long)until);
+}
+
+static void write_certificates(int fd, int tables)
+{
+  struct table *t = table_open(tables);
+
+  if (t)
+    certificates_each(t, write_certificate, &fd);
+  table_close(t);
+}
+
 void status_write(int rundir, time_t since, int tables)
 {
   int fd = openat(rundir, ".status.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -57,7 +72,8 @@ void status_write(int rundir, time_t since, int tables)
   tables_stamp(stamp, tables);
   dprintf(fd, "pid %d\nsince %lld\ntables %s\n", (int)getpid(), (long long)since, stamp);
   for (const struct listener *l = listeners; l; l = l->next)
-    dprintf(fd, "listen %s %s\n", l->addr, l->service);
+    dprintf(fd, "listen %s %s\n", l->addr, l->service->word);
+  write_certificates(fd, tables);
   children_each(write_child, &fd);
   close(fd);
   renameat(rundir, ".status.new", rundir, "status");
@@ -65,14 +81,21 @@ void status_write(int rundir, time_t since, int tables)
 
 /* ---- reading */
 
-#define PROGRAMS_MAX 16
+#define PROGRAMS_MAX 32
 #define LISTEN_SHOWN 64
+#define CERTIFICATES_SHOWN 256
+#define SOON (14 * 86400) /* a certificate that ends then is marked */
 
 struct shown {
   char name[24], state[16];
   int pid;
   long long since;
   unsigned int restarts;
+};
+
+struct shown_certificate {
+  char name[256];
+  long long until;
 };
 
 struct report {
@@ -83,12 +106,20 @@ struct report {
   size_t programs;
   char listen[LISTEN_SHOWN][80];
   size_t listeners;
+  struct shown_certificate certificate[CERTIFICATES_SHOWN];
+  size_t certificates;
 };
 
 static void read_line(struct report *r, const char *line)
 {
   struct shown s;
+  struct shown_certificate c;
 
+  if (sscanf(line, "certificate %255s %lld", c.name, &c.until) == 2) {
+    if (r->certificates < CERTIFICATES_SHOWN)
+      r->certificate[r->certificates++] = c;
+    return;
+  }
   if (sscanf(line, "program %23s %d %lld %u %15s", s.name, &s.pid, &s.since, &s.restarts,
              s.state) == 5 && r->programs < PROGRAMS_MAX)
     r->program[r->programs++] = s;
@@ -112,7 +143,7 @@ static int read_report(const struct instance *i, struct report *r)
   if (bad == 0) {
     lines_start(&ls, &text);
     while (lines_next(&ls, &l, &why) > 0) {
-      char line[256];
+      char line[512];
       snprintf(line, sizeof line, "%.*s", (int)l.len, l.start);
       read_line(r, line);
     }
@@ -146,6 +177,18 @@ static void put_time(long long t)
   stralloc_free(&s);
 }
 
+static void show_certificates(const struct report *r)
+{
+  long long now = (long long)time(NULL);
+
+  for (size_t i = 0; i < r->certificates; i++) {
+    const struct shown_certificate *c = &r->certificate[i];
+    printf("certificate for %s until ", c->name);
+    put_time(c->until);
+    puts(c->until <= now ? "  expired" : c->until <= now + SOON ? "  expires soon" : "");
+  }
+}
+
 static void show_text(const struct report *r)
 {
   printf("running as process %d since ", r->pid);
@@ -153,10 +196,11 @@ static void show_text(const struct report *r)
   puts("");
   for (size_t i = 0; i < r->listeners; i++)
     printf("listens on %s\n", r->listen[i]);
-  printf("%-10s %8s  %-8s %8s  %s\n", "program", "process", "state", "restarts", "since");
+  show_certificates(r);
+  printf("%-16s %8s  %-8s %8s  %s\n", "program", "process", "state", "restarts", "since");
   for (size_t i = 0; i < r->programs; i++) {
     const struct shown *p = &r->program[i];
-    printf("%-10s %8d  %-8s %8u  ", p->name, p->pid, p->state, p->restarts);
+    printf("%-16s %8d  %-8s %8u  ", p->name, p->pid, p->state, p->restarts);
     put_time(p->since);
     puts("");
   }
@@ -175,10 +219,15 @@ static json_t *json_listener(const char *shown)
   return json_pack("{s:s%, s:s}", "address", shown, n, "service", shown[n] ? shown + n + 1 : "");
 }
 
+static json_t *json_certificate(const struct shown_certificate *c)
+{
+  return json_pack("{s:s, s:o}", "name", c->name, "until", json_time((unsigned long long)c->until));
+}
+
 /* 0, or -1 (ENOMEM) */
 static int show_json(const struct report *r)
 {
-  json_t *listen = json_array(), *programs = json_array();
+  json_t *listen = json_array(), *programs = json_array(), *certificates = json_array();
   stralloc line = {0};
   int bad = 0;
 
@@ -186,9 +235,12 @@ static int show_json(const struct report *r)
     bad |= json_array_append_new(listen, json_listener(r->listen[i]));
   for (size_t i = 0; i < r->programs; i++)
     bad |= json_array_append_new(programs, json_program(&r->program[i]));
-  bad |= json_line(&line, json_pack("{s:b, s:i, s:o, s:s, s:o, s:o}", "running", 1, "pid", r->pid,
+  for (size_t i = 0; i < r->certificates; i++)
+    bad |= json_array_append_new(certificates, json_certificate(&r->certificate[i]));
+  bad |= json_line(&line, json_pack("{s:b, s:i, s:o, s:s, s:o, s:o, s:o}", "running", 1, "pid", r->pid,
                                     "since", json_time((unsigned long long)r->since), "tables",
-                                    r->tables, "listen", listen, "programs", programs));
+                                    r->tables, "listen", listen, "certificates", certificates,
+                                    "programs", programs));
   fwrite(line.s, 1, line.len, stdout);
   stralloc_free(&line);
   return bad;

@@ -1,19 +1,23 @@
-/* tabletypes.c - what may stand in each control table. Pure.
+/* tabletypes.c - what may stand in each control table
  *
- * Text comes from the administrator; what passes here is what programs rely on. */
+ * Pure, but for files that a value names. Text comes from the administrator; what passes here is what programs rely on. */
 #include "conf/tabletypes.h"
 
 #include <string.h>
 #include <strings.h>
 
 #include "common/address.h"
+#include "common/dnslist.h"
 #include "common/localuser.h"
 #include "common/peerwords.h"
 #include "common/retry.h"
 #include "common/route.h"
+#include "common/sasl.h"
 #include "common/service.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "conf/certificates.h"
+#include "smtpd/password.h"
 
 #define DOMAIN_MAX 253
 
@@ -95,7 +99,9 @@ static int key_listen(const char *s, size_t len, struct tablekey *k, const char 
   struct ip ip;
   uint16_t port;
 
-  *why = "expected ADDR:PORT, such as 192.0.2.1:25 or [2001:db8::1]:25";
+  *why = "expected ADDR:PORT, such as 192.0.2.1:25 or [2001:db8::1]:25, or unix:NAME";
+  if (service_socket(s, len))
+    return put(k, s, len);
   if (ip_port_parse(s, len, &ip, &port) != 0 || port == 0)
     return -1;
   return put(k, text, ip_port_format(text, &ip, port));
@@ -180,27 +186,87 @@ static int is_party(const char *s, size_t len, const char **why)
   return r;
 }
 
+static int is_login(const char *s, size_t len)
+{
+  for (size_t i = 0; i < len; i++)
+    if (s[i] <= 32 || s[i] > 126)
+      return 0;
+  return len > 0 && len < 256;
+}
+
+static int is_tls(const char *s, size_t len)
+{
+  static const char *const words[] = {"no", "yes", "TLSv1.2", "TLSv1.3"};
+
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && strncasecmp(words[i], s, len) == 0)
+      return 1;
+  return 0;
+}
+
 static int key_access(const char *s, size_t len, struct tablekey *k, const char **why)
 {
-  static const char expected[] = "expected client:CIDR, helo:NAME, sender:ADDR or rcpt:ADDR";
+  static const char expected[] = "expected client:CIDR, host:NAME, login:NAME, tls:no, tls:yes or "
+                                 "tls:TLSv1.3, helo:NAME, sender:ADDR or rcpt:ADDR";
   const char *colon = memchr(s, ':', len), *rest;
   size_t n = colon ? (size_t)(colon - s) : 0, restlen;
-  int is_ok;
+  int is_ok = 0;
 
-  *why = is_word(s, n, "host") ? "host: is not understood yet" : expected;
+  *why = expected;
   if (!colon || access_key_read(s, n, &k->access) != 0)
     return -1;
   rest = colon + 1;
   restlen = len - n - 1;
-  if (k->access == ACCESS_CLIENT) {
+  switch (k->access) {
+  case ACCESS_CLIENT:
     k->prefix = "client:";
     return key_net(rest, restlen, k, why) == 0 ? k->is_net ? 0 : put(k, s, len) : -1;
+  case ACCESS_HOST:
+    is_ok = is_word(rest, restlen, "*") ||
+            (is_destination(rest, restlen) && !is_literal(rest, restlen));
+    break;
+  case ACCESS_HELO:
+    is_ok = is_word(rest, restlen, "*") || is_destination(rest, restlen);
+    break;
+  case ACCESS_LOGIN:
+    is_ok = is_login(rest, restlen);
+    break;
+  case ACCESS_TLS:
+    is_ok = is_tls(rest, restlen);
+    break;
+  default:
+    is_ok = is_word(rest, restlen, "*") || is_party(rest, restlen, why);
   }
-  is_ok = k->access == ACCESS_HELO
-            ? is_word(rest, restlen, "*") || is_destination(rest, restlen)
-            : is_word(rest, restlen, "*") || is_party(rest, restlen, why);
   *why = expected;
   return is_ok ? put_lower(k, s, n + 1, rest, restlen) : -1;
+}
+
+/* a zone, with room for an address before it */
+static int key_dnslist(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  *why = "expected the zone of a DNS list, such as list.example.org, of at most 183 bytes";
+  return is_domain(s, len) && len <= DNSLIST_NAME_MAX - DNSLIST_LABELS
+           ? put_lower(k, "", 0, s, len)
+           : -1;
+}
+
+static int key_login(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  *why = "expected a login of at most 255 bytes, without spaces";
+  return sasl_login(s, len, &k->text);
+}
+
+/* whose mail may be sent: an address, @domain, or * for what has no line */
+static int key_sender(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  struct address a = {0};
+  int is_ok = is_word(s, len, "*") || (len > 1 && s[0] == '@' && (is_domain(s + 1, len - 1) || is_literal(s + 1, len - 1)));
+
+  *why = "expected an address, @domain or *";
+  if (!is_ok)
+    is_ok = address_parse(s, len, 1, &a, why) == 0 && *a.domain;
+  stralloc_free(&a.text);
+  return is_ok ? put_lower(k, "", 0, s, len) : -1;
 }
 
 /* ---- values */
@@ -219,12 +285,15 @@ static int value_setting(const struct tablekey *k, const char *s, size_t len, st
 
 static int value_listen(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
-  (void)k;
-  if (is_word(s, len, "mx"))
-    return 0;
-  if (is_word(s, len, "submission") || is_word(s, len, "submissions"))
-    return refuse(why, "expected mx; submission and submissions are not understood yet");
-  return refuse(why, "expected a service: mx");
+  const struct service *service = service_find(s, len);
+  int is_local = service_socket(k->text.s, k->text.len) != NULL;
+
+  if (!service)
+    return refuse(why, "expected a service: mx, submission, submissions or lmtp");
+  if (service->is_lmtp != is_local)
+    return refuse(why, is_local ? "expected lmtp: the other services are for ADDR:PORT"
+                                : "expected mx, submission or submissions: lmtp is for unix:NAME");
+  return 0;
 }
 
 static int value_domains(const struct tablekey *k, const char *s, size_t len, stralloc *why)
@@ -287,6 +356,15 @@ static int value_access(const struct tablekey *k, const char *s, size_t len, str
   return access_parse(k->access, s, len, &rule, &text) == 0 ? 0 : refuse(why, text);
 }
 
+static int value_dnslists(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  struct dnslist list;
+  const char *text;
+
+  (void)k;
+  return dnslist_parse(s, len, &list, &text) == 0 ? 0 : refuse(why, text);
+}
+
 static int value_peers(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
   struct peerwords words;
@@ -305,6 +383,25 @@ static int value_verbs(const struct tablekey *k, const char *s, size_t len, stra
   return verbs_parse(s, len, &off, NULL, &text) == 0 ? 0 : refuse(why, text);
 }
 
+/* logins that may use a sender, or * for all */
+static int value_senders(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  (void)k;
+  (void)s;
+  return len > 0 ? 0 : refuse(why, "expected the logins that may send so, with spaces between, or *");
+}
+
+static int value_users(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  struct password p;
+  const char *text;
+  int r = password_read(s, len, &p, &text);
+
+  (void)k;
+  explicit_bzero(&p, sizeof p);
+  return r == 0 ? 0 : refuse(why, text);
+}
+
 static int value_retry(const struct tablekey *k, const char *s, size_t len, stralloc *why)
 {
   struct retry retry;
@@ -314,23 +411,51 @@ static int value_retry(const struct tablekey *k, const char *s, size_t len, stra
   return retry_parse(s, len, &retry, &text) == 0 ? 0 : refuse(why, text);
 }
 
+static int value_certificates(const struct tablekey *k, const char *s, size_t len, stralloc *why)
+{
+  char file[2][PATH_MAX];
+
+  (void)k;
+  return certificates_files(s, len, file) == 0 ? 0 : refuse(why, "expected two files: CERTIFICATE KEY");
+}
+
+static int files_certificates(int control, const struct tablekey *k, const char *s, size_t len,
+                              stralloc *why)
+{
+  struct certificate c = {0};
+  char name[DOMAIN_MAX + 8];
+  int r = certificates_read(control, s, len, &c, why);
+
+  if (r == 0 && k->text.len < sizeof name) {
+    memcpy(name, k->text.s, k->text.len);
+    name[k->text.len] = 0;
+    r = certificates_warn(&c, name, why);
+  }
+  certificates_free(&c);
+  return r;
+}
+
 /* ---- the table of tables */
 
 static const struct tabletype types[] = {
-  {"settings", key_setting, value_setting},
-  {"listen", key_listen, value_listen},
-  {"domains", key_domain, value_domains},
-  {"routes", key_destination, value_routes},
-  {"aliases", key_local_part, value_aliases},
-  {"mailboxes", key_local_part, value_mailboxes},
-  {"access", key_access, value_access},
-  {"peers", key_peer, value_peers},
-  {"verbs", key_verbs, value_verbs},
-  {"retry", key_destination, value_retry},
+  {"settings", key_setting, value_setting, NULL, 0},
+  {"listen", key_listen, value_listen, NULL, 0},
+  {"domains", key_domain, value_domains, NULL, 0},
+  {"routes", key_destination, value_routes, NULL, 0},
+  {"aliases", key_local_part, value_aliases, NULL, 0},
+  {"mailboxes", key_local_part, value_mailboxes, NULL, 0},
+  {"access", key_access, value_access, NULL, 0},
+  {"dnslists", key_dnslist, value_dnslists, NULL, 0},
+  {"peers", key_peer, value_peers, NULL, 0},
+  {"verbs", key_verbs, value_verbs, NULL, 0},
+  {"retry", key_destination, value_retry, NULL, 0},
+  {"certificates", key_destination, value_certificates, files_certificates, 0},
+  {"senders", key_sender, value_senders, NULL, 0},
+  {"users", key_login, value_users, NULL, 1},
 };
 
 /* tables that other releases know: not to be passed over as if they did something */
-static const char *const later[] = {"virtual", "users", "senders", "sources", "sender-routes", "tls"};
+static const char *const later[] = {"virtual", "sources", "sender-routes", "tls"};
 
 size_t tabletypes_count(void)
 {

@@ -26,7 +26,13 @@ struct tabletype {
   int (*key)(const char *s, size_t len, struct tablekey *k, const char **why);
   /* 0, or -1 with why (replaced). An empty value comes here too. */
   int (*value)(const struct tablekey *k, const char *s, size_t len, stralloc *why);
+  /* looks at files that the value names, from the control directory; may be NULL. 0; -1, or 1 for a
+   * warning, with why (replaced) */
+  int (*files)(int control, const struct tablekey *k, const char *s, size_t len, stralloc *why);
+  int is_secret; /* compiled into a file of its own, which heloise-auth alone is handed */
 };
+
+#define TABLETYPES_SECRET 0600 /* the mode of a secret table; a group may read it, not all others */
 
 size_t tabletypes_count(void);
 const struct tabletype *tabletypes_row(size_t i);

@@ -19,7 +19,8 @@
 
 #define CHAINS 256
 #define OPEN_MAX_PER_CLIENT 20000 /* messages between BEGIN and their end */
-#define NAME_MAX_LEN 15
+#define NAME_MAX_LEN 23
+#define LASTING_MAX 32 /* processes of heloise-smtpd, and heloise-local */
 #define RECIPIENTS_MAX 100000 /* recipient-limit is smtpd's to enforce, and may change meanwhile */
 
 struct client;
@@ -36,13 +37,12 @@ struct open {
 struct client {
   struct chan chan; /* first */
   char name[NAME_MAX_LEN + 1];
-  int is_lasting; /* smtpd, local: its channel is replaced; a bounce's is not */
+  int is_lasting; /* smtpd, smtpd.2, ..., local: its channel is replaced; a bounce's is not */
   size_t count;
   struct open *chain[CHAINS];
 };
 
-static struct client smtpd = {.chan = {.fd = -1}, .name = "smtpd", .is_lasting = 1};
-static struct client local = {.chan = {.fd = -1}, .name = "local", .is_lasting = 1};
+static struct client *lasting[LASTING_MAX]; /* by name; NULL after the last */
 static struct {
   struct chan chan; /* first */
   int owes_rescan;  /* news was dropped while its channel was full or gone */
@@ -281,6 +281,23 @@ static int open_client(struct client *c, int fd)
   return chan_open(&c->chan, fd, LINK_INJECT, WIRE_HIGH, &client_ops);
 }
 
+/* the one with this name, made when it is new; NULL: there cannot be more */
+static struct client *lasting_client(const char *name)
+{
+  struct client **c = lasting;
+
+  while (c < lasting + LASTING_MAX && *c && strcmp((*c)->name, name) != 0)
+    c++;
+  if (c == lasting + LASTING_MAX || strlen(name) > NAME_MAX_LEN)
+    return NULL;
+  if (!*c && (*c = calloc(1, sizeof **c))) {
+    strcpy((*c)->name, name);
+    (*c)->chan.fd = -1;
+    (*c)->is_lasting = 1;
+  }
+  return *c;
+}
+
 /* ---- the manager */
 
 #define NEWS_LINE (STORE_ID_LEN + 1 + 1 + 3 * UNITS_DIGITS)
@@ -457,12 +474,10 @@ static const struct chan_ops manager_ops = {on_manager_message, on_manager_close
 
 int clients_channel(const char *peer, int fd)
 {
-  if (strcmp(peer, "smtpd") == 0)
-    return open_client(&smtpd, fd);
-  if (strcmp(peer, "local") == 0)
-    return open_client(&local, fd);
-  if (strcmp(peer, "queue") != 0)
-    return close(fd);
+  if (strcmp(peer, "queue") != 0) {
+    struct client *c = lasting_client(peer);
+    return c ? open_client(c, fd) : close(fd);
+  }
   chan_drain(&manager.chan); /* what the old one said counts */
   chan_close(&manager.chan);
   forget_manager();

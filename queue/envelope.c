@@ -34,7 +34,8 @@ struct letter {
 
 static const struct letter flag_letters[] = {
   {'b', ENVELOPE_8BITMIME}, {'u', ENVELOPE_SMTPUTF8}, {'r', ENVELOPE_RELAYED},
-  {'n', ENVELOPE_REPORT},   {'d', ENVELOPE_DOUBLE},   {0, 0}};
+  {'n', ENVELOPE_REPORT},   {'d', ENVELOPE_DOUBLE},   {'h', ENVELOPE_HOLD},
+  {0, 0}};
 static const struct letter content_letters[] = {
   {'H', CONTENT_8BIT_HEADER}, {'B', CONTENT_8BIT_BODY}, {'D', CONTENT_DOT_LINE},
   {'L', CONTENT_LOOP},        {'Z', CONTENT_TOO_BIG},   {0, 0}};

@@ -38,6 +38,7 @@ enum envelope_flag {
   ENVELOPE_SMTPUTF8 = 2,     /* u */
   ENVELOPE_RELAYED = 4,      /* r: the client was allowed to relay */
   ENVELOPE_REPORT = 8,       /* n: a failure report made by heloise-bounce */
+  ENVELOPE_HOLD = 32,        /* h: table access holds it, before its first attempt */
   ENVELOPE_DOUBLE = 16       /* d: a report about a report: failing again, it is dropped */
 };
 

@@ -92,7 +92,10 @@ static void foresee(const struct sight *s, const struct story *story, size_t i,
     return;
   }
   if (s->m->name.state == STORE_HOLD && s->m->name.next != UINT32_MAX) {
-    add(f, "An administrator holds it, until `heloise queue release ", s->e.id, "`.");
+    add(f, s->e.flags & ENVELOPE_HOLD
+             ? "It was put on hold by a line of table access, or by an administrator, until `heloise queue release "
+             : "An administrator holds it, until `heloise queue release ",
+        s->e.id, "`.");
     return;
   }
   if (is_held(s, r)) {

@@ -862,7 +862,12 @@ static void begin(uint32_t handle)
     return;
   }
   memset(w->held, w->name.hop & STORE_HELD ? 1 : 0, w->e.nrcpt);
-  due_begin(w);
+  /* that it was released is in its name, which is then that of one that waits */
+  if ((w->e.flags & ENVELOPE_HOLD) &&
+      (w->name.state == STORE_NEW || w->name.state == STORE_FLIGHT))
+    w->is_held = 1;
+  else
+    due_begin(w);
   work_settle(w);
 }
 

@@ -18,18 +18,25 @@ struct question {
   struct asker *asker;
   uint64_t number;
   enum answer_type type;
+  struct question *next; /* of those that are idle */
   int is_busy;
   char name[ASK_NAME_MAX + 1];
 };
 
+/* an attempt; or, when it has a name, a program that asks about its clients */
 struct asker {
   struct chan chan; /* first */
-  struct question q[ASKER_QUESTIONS];
+  const char *name;
+  struct asker *after; /* of those with a name */
+  struct question *idle; /* a row by their `next` */
+  size_t n;
+  struct question q[];
 };
 
 static struct lookup *current;
 static struct chan spawner = {.fd = -1};
 static unsigned int asker_count;
+static struct asker *programs;
 
 static int send_answer(struct asker *a, uint64_t number, const struct lookup_result *r)
 {
@@ -45,12 +52,19 @@ static int send_answer(struct asker *a, uint64_t number, const struct lookup_res
   return chan_send(&a->chan, &o, -1);
 }
 
+static void give_back(struct question *q)
+{
+  q->is_busy = 0;
+  q->next = q->asker->idle;
+  q->asker->idle = q;
+}
+
 /* when it cannot be sent, the attempt's own clock ends its wait */
 static void done(struct lookup_query *query, const struct lookup_result *r)
 {
   struct question *q = (struct question *)query;
 
-  q->is_busy = 0;
+  give_back(q);
   if (r->status == ASK_FAILED)
     log_lookup_failed(q->name, answer_type_word(q->type), ask_status_word(r->status), r->why);
   send_answer(q->asker, q->number, r);
@@ -67,18 +81,10 @@ static int fail_at_once(struct asker *a, uint64_t number, const char *name, cons
   return 0;
 }
 
-static struct question *free_question(struct asker *a)
-{
-  for (size_t i = 0; i < ASKER_QUESTIONS; i++)
-    if (!a->q[i].is_busy)
-      return &a->q[i];
-  return NULL;
-}
-
 static int on_question(struct chan *c, struct wire_msg *m, const char **why)
 {
   struct asker *a = (struct asker *)c;
-  struct question *q = free_question(a);
+  struct question *q = a->idle;
   char name[ASK_NAME_MAX + 1];
   enum answer_type type;
   uint64_t number;
@@ -90,12 +96,14 @@ static int on_question(struct chan *c, struct wire_msg *m, const char **why)
     return -1;
   if (!q || !current)
     return fail_at_once(a, number, name, "too many questions at once");
-  *q = (struct question){.query = {.done = done}, .asker = a, .number = number, .type = type};
+  a->idle = q->next;
+  *q = (struct question){.query = {.done = done}, .asker = a, .number = number, .type = type,
+                         .is_busy = 1};
   memcpy(q->name, name, sizeof name);
-  if (lookup_ask(current, name, type, &q->query) != 0)
-    return fail_at_once(a, number, name, "libunbound does not take the question");
-  q->is_busy = 1;
-  return 0;
+  if (lookup_ask(current, name, type, &q->query) == 0)
+    return 0;
+  give_back(q);
+  return fail_at_once(a, number, name, "libunbound does not take the question");
 }
 
 /* the attempt has ended: what it asked concerns nobody any more */
@@ -103,32 +111,68 @@ static void on_asker_closed(struct chan *c, const char *why)
 {
   struct asker *a = (struct asker *)c;
 
-  if (why)
+  if (why && a->name)
+    program_fault(a->name, why);
+  else if (why)
     log_fault("resolve", "attempt", why);
-  for (size_t i = 0; i < ASKER_QUESTIONS; i++)
+  for (size_t i = 0; i < a->n; i++)
     if (a->q[i].is_busy)
       lookup_cancel(&a->q[i].query);
-  asker_count--;
+  asker_count -= a->name == NULL;
+  for (struct asker **p = &programs; *p; p = &(*p)->after)
+    if (*p == a) {
+      *p = a->after;
+      break;
+    }
   free(a);
 }
 
 static const struct chan_ops asker_ops = {on_question, on_asker_closed, NULL};
 
+/* takes fd over. NULL with errno when there is no memory for it. */
+static struct asker *new_asker(int fd, size_t questions)
+{
+  struct asker *a = calloc(1, sizeof *a + questions * sizeof *a->q);
+
+  if (!a) {
+    close(fd);
+    return NULL;
+  }
+  a->n = questions;
+  for (size_t i = questions; i > 0; i--) {
+    a->q[i - 1].asker = a;
+    give_back(&a->q[i - 1]);
+  }
+  if (chan_open(&a->chan, fd, LINK_ASK, WIRE_HIGH, &asker_ops) == 0)
+    return a;
+  free(a);
+  return NULL;
+}
+
 static int on_asker(struct chan *c, struct wire_msg *m, const char **why)
 {
-  struct asker *a;
   int fd = m->fd;
 
   (void)c;
   (void)why;
-  if (asker_count >= ASKERS_MAX || !(a = calloc(1, sizeof *a)))
+  if (asker_count >= ASKERS_MAX)
     return 0; /* the descriptor is closed: the attempt sees that there is no answer */
   m->fd = -1;
-  if (chan_open(&a->chan, fd, LINK_ASK, WIRE_HIGH, &asker_ops) != 0) {
-    free(a);
-    return 0;
-  }
-  asker_count++;
+  asker_count += new_asker(fd, ASKER_QUESTIONS) != NULL;
+  return 0;
+}
+
+int askers_program(const char *name, int fd)
+{
+  struct asker *a = new_asker(fd, PROGRAM_QUESTIONS);
+
+  if (!a)
+    return -1;
+  a->name = name;
+  a->after = programs;
+  programs = a;
+  if (!current)
+    chan_pause(&a->chan);
   return 0;
 }
 
@@ -155,4 +199,6 @@ void askers_use(struct lookup *l)
 {
   current = l;
   chan_resume(&spawner);
+  for (struct asker *a = programs; a; a = a->after)
+    chan_resume(&a->chan);
 }

@@ -1,9 +1,10 @@
-/* resolve.c - heloise-resolve: DNS for the attempts
+/* resolve.c - heloise-resolve: DNS for the attempts, and about clients for heloise-smtpd
  *
  * Runs as hlresolve; may do DNS, and read its configuration. The answers of name servers
  * are hostile bytes for libunbound to parse. Questions come from attempts, which may have
  * been taken over: each has a channel of its own and a bound on what is under way. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,10 +51,23 @@ static int take_table(const struct table *t)
   return has_started ? use_settings() : 0;
 }
 
+/* peer names, kept for complaints: there are as many as processes of heloise-smtpd */
+static const char *kept(const char *peer)
+{
+  static char names[32][32];
+
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (!names[i][0])
+      snprintf(names[i], sizeof names[i], "%s", peer);
+    if (strcmp(names[i], peer) == 0)
+      return names[i];
+  }
+  return "smtpd";
+}
+
 static int take_channel(const char *peer, int fd)
 {
-  (void)peer;
-  return askers_spawner(fd);
+  return strncmp(peer, "smtpd", 5) == 0 ? askers_program(kept(peer), fd) : askers_spawner(fd);
 }
 
 static int start(void)

@@ -11,71 +11,70 @@
 #include "common/idna.h"
 #include "common/verbs.h"
 
-#define KEY_ROOM 400 /* prefix and the longest address */
-
-static const char *const prefixes[ACCESS_KEYS] = {"client:", "helo:", "sender:", "rcpt:"};
-
-static void none(struct access_rule *r)
+static void none(struct access_line *l)
 {
-  *r = (struct access_rule){.action = ACCESS_NONE, .text = ""};
+  l->key[0] = 0;
+  l->value = (struct table_value){"", 0};
+  l->rule = (struct access_rule){.action = ACCESS_NONE, .text = ""};
 }
 
-static void read_rule(enum access_key key, const struct table_value *v, struct access_rule *r)
+static int read_rule(enum access_key key, struct access_line *l)
 {
   const char *why;
 
-  if (access_parse(key, v->s, v->len, r, &why) != 0)
-    none(r);
+  if (access_parse(key, l->value.s, l->value.len, &l->rule, &why) == 0)
+    return 1;
+  none(l);
+  return 0;
 }
 
-void access_of_client(const struct table *t, const struct ip *ip, struct access_rule *r)
+int access_of_client(const struct table *t, const struct ip *ip, struct access_line *l)
 {
-  struct table_value v;
+  size_t prefix = strlen("client:");
 
-  none(r);
-  if (table_net(t, "access", prefixes[ACCESS_CLIENT], ip, &v))
-    read_rule(ACCESS_CLIENT, &v, r);
+  none(l);
+  strcpy(l->key, "client:");
+  if (table_net_key(t, "access", "client:", ip, &l->value, l->key + prefix))
+    return read_rule(ACCESS_CLIENT, l);
+  none(l);
+  return 0;
 }
 
-static int get(const struct table *t, enum access_key key, const char *name, struct access_rule *r)
+static int get(const struct table *t, enum access_key key, const char *name, struct access_line *l)
 {
-  char full[KEY_ROOM];
-  size_t prefix = strlen(prefixes[key]), len = strlen(name);
-  struct table_value v;
+  const char *word = access_key_word(key);
+  size_t prefix = strlen(word) + 1, len = strlen(name);
 
-  if (prefix + len > sizeof full)
+  if (prefix + len >= sizeof l->key)
     return 0;
-  memcpy(full, prefixes[key], prefix);
-  memcpy(full + prefix, name, len);
-  if (!table_get(t, "access", full, prefix + len, &v))
-    return 0;
-  read_rule(key, &v, r);
-  return 1;
+  memcpy(l->key, word, prefix - 1);
+  l->key[prefix - 1] = ':';
+  memcpy(l->key + prefix, name, len + 1);
+  if (table_get(t, "access", l->key, prefix + len, &l->value))
+    return read_rule(key, l);
+  none(l);
+  return 0;
 }
 
 /* exact name, then the longest .suffix, then * */
 static int get_name(const struct table *t, enum access_key key, const char *name,
-                    struct access_rule *r)
+                    struct access_line *l)
 {
-  if (get(t, key, name, r))
+  if (get(t, key, name, l))
     return 1;
   for (const char *dot = strchr(name + (*name != 0), '.'); dot; dot = strchr(dot + 1, '.'))
-    if (get(t, key, dot, r))
+    if (get(t, key, dot, l))
       return 1;
-  return get(t, key, "*", r);
+  return get(t, key, "*", l);
 }
 
-void access_of_name(const struct table *t, enum access_key key, const char *name,
-                    struct access_rule *r)
+static int get_address(const struct table *t, enum access_key key, const char *address,
+                       struct access_line *l)
 {
-  char lower[ADDRESS_MAX + 1];
-  size_t len = strnlen(name, ADDRESS_MAX);
+  const char *at = strrchr(address, '@');
 
-  none(r);
-  for (size_t i = 0; i < len; i++)
-    lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
-  lower[len] = 0;
-  get_name(t, key, lower, r);
+  return get(t, key, address, l) || (at && get(t, key, at, l)) ||
+         get_name(t, key, at ? at + 1 : address, l);
 }
 
 /* in lower case, the domain in A-labels where it has such */
@@ -93,18 +92,38 @@ static void normal_form(const char *address, char out[ADDRESS_MAX + IDNA_MAX + 1
     strcpy(out + local, domain);
 }
 
-void access_of_address(const struct table *t, enum access_key key, const char *address,
-                       struct access_rule *r)
+static int get_login(const struct table *t, enum access_key key, const char *login,
+                     struct access_line *l)
 {
-  char lower[ADDRESS_MAX + IDNA_MAX + 1];
-  const char *at;
+  const char *at = strrchr(login, '@');
 
-  none(r);
-  normal_form(address, lower);
-  at = strrchr(lower, '@');
-  if (get(t, key, lower, r) || (at && get(t, key, at, r)))
-    return;
-  get_name(t, key, at ? at + 1 : lower, r);
+  return *login && (get(t, key, login, l) || (at && get(t, key, at, l)) || get(t, key, "*", l));
+}
+
+static int get_tls(const struct table *t, enum access_key key, const char *version,
+                   struct access_line *l)
+{
+  return *version ? get(t, key, version, l) || get(t, key, "yes", l) : get(t, key, "no", l);
+}
+
+static int get_host(const struct table *t, enum access_key key, const char *host,
+                    struct access_line *l)
+{
+  return *host && get_name(t, key, host, l);
+}
+
+int access_of_text(const struct table *t, enum access_key key, const char *text,
+                   struct access_line *l)
+{
+  static int (*const getters[ACCESS_KEYS])(const struct table *, enum access_key, const char *,
+                                           struct access_line *) = {
+    [ACCESS_HOST] = get_host, [ACCESS_LOGIN] = get_login,    [ACCESS_TLS] = get_tls,
+    [ACCESS_HELO] = get_name, [ACCESS_SENDER] = get_address, [ACCESS_RCPT] = get_address};
+  char lower[ADDRESS_MAX + IDNA_MAX + 1];
+
+  none(l);
+  normal_form(text, lower);
+  return getters[key] ? getters[key](t, key, lower, l) : 0;
 }
 
 enum domain_kind access_domain(const struct table *t, const char *domain)

@@ -1,7 +1,7 @@
 /* access_check.h - what the tables say about a client, a name or an address
  *
  * Looks in tables `access`, `domains` and `verbs`; a NULL table holds nothing. A rule's
- * text points into the table and lives as long as it. */
+ * text points into the table and lives as long as it. What decides is judge.h. */
 #ifndef SMTPD_ACCESS_CHECK_H
 #define SMTPD_ACCESS_CHECK_H
 
@@ -12,15 +12,24 @@
 #include "common/service.h"
 #include "common/table.h"
 
-/* the rule for a client's address; ACCESS_NONE when there is none */
-void access_of_client(const struct table *t, const struct ip *ip, struct access_rule *r);
-/* the rule for a name the client said (ACCESS_HELO): exact, .suffix, * */
-void access_of_name(const struct table *t, enum access_key key, const char *name,
-                    struct access_rule *r);
-/* the rule for an address in normal form (ACCESS_SENDER, ACCESS_RCPT), in lower case: the
- * address, @domain, domain, .suffix, *. The null sender is the empty key. */
-void access_of_address(const struct table *t, enum access_key key, const char *address,
-                       struct access_rule *r);
+/* a line of table access */
+struct access_line {
+  char key[400];            /* "client:192.0.2.0/24"; "" when there is none */
+  struct table_value value; /* as it stands there */
+  struct access_rule rule;  /* ACCESS_NONE and nothing else when there is none */
+};
+
+/* the line for a client's address. Whether there is one. */
+int access_of_client(const struct table *t, const struct ip *ip, struct access_line *l);
+/* the line for a text in any case:
+ *   ACCESS_HOST, ACCESS_HELO     the name, .suffix, *
+ *   ACCESS_LOGIN                 the login, @domain of it, *
+ *   ACCESS_TLS                   "" in clear, else a version as OpenSSL writes it: the version,
+ *                                yes; no
+ *   ACCESS_SENDER, ACCESS_RCPT   an address in normal form: the address, @domain, domain,
+ *                                .suffix, *; the null sender is the empty key */
+int access_of_text(const struct table *t, enum access_key key, const char *text,
+                   struct access_line *l);
 
 enum domain_kind { DOMAIN_OTHER, DOMAIN_LOCAL, DOMAIN_RELAY };
 enum domain_kind access_domain(const struct table *t, const char *domain);

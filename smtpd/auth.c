@@ -1,81 +1,54 @@
-/* auth.c - heloise-auth: does a local user exist?
+/* auth.c - heloise-auth: does a local user exist, and is a client who it says?
  *
- * Runs as hlauth; reads the user database and the compiled tables. heloise-smtpd is
- * trusted less: what does not parse ends its channel, and it is restarted. */
-#include <errno.h>
+ * Runs as hlauth; reads the user database, the compiled tables, and the table users, which
+ * nobody else is handed. */
 #include <string.h>
 
-#include "common/chan.h"
 #include "common/confine.h"
-#include "common/localuser.h"
 #include "common/program.h"
+#include "smtpd/authlink.h"
+#include "smtpd/backend_pam.h"
+#include "smtpd/backend_users.h"
+#include "smtpd/dovecot.h"
+#include "smtpd/scram.h"
 
-#define ADDRESS_BOUND 1000 /* bytes of an address in a question */
+static int is_serving;
 
-static struct chan smtpd = {.fd = -1};
-static int user_flags;
-
-static int answer(uint64_t number, enum verdict v, const char *reason)
+static int take_table(const struct table *t)
 {
-  struct wire_out o;
-
-  wire_start(&o, WIRE_KNOWS);
-  wire_num(&o, number);
-  wire_str(&o, verdict_word(v));
-  wire_str(&o, reason);
-  return chan_send(&smtpd, &o, -1);
-}
-
-static int on_known(struct chan *c, struct wire_msg *m, const char **why)
-{
-  static struct localuser user; /* bound: localuser.h */
-  const char *address = m->f[1].s, *at, *reason = "";
-  size_t len = m->f[1].len;
-  uint64_t number;
-  enum verdict v;
-
-  *why = "a question that is none";
-  if (wire_get_num(m, 0, UINT64_MAX, &number) != 0 || len > ADDRESS_BOUND)
-    return -1;
-  at = memrchr(address, '@', len);
-  v = localuser_find(program_table(), address, at ? (size_t)(at - address) : len, user_flags,
-                     &user, &reason);
-  if (v == V_PERM)
-    reason = "no such user here";
-  else if (v == V_OK)
-    reason = "";
-  /* unsent: the channel is full or gone, and smtpd's own clock ends its wait */
-  answer(number, v, reason);
-  (void)c;
+  (void)t;
+  if (is_serving)
+    dovecot_settle();
+  authlink_offer(); /* other settings, perhaps */
   return 0;
 }
 
-static void on_closed(struct chan *c, const char *why)
+static int take_logins(int fd)
 {
-  (void)c;
-  if (why)
-    program_fault("smtpd", why);
+  if (backend_users_table(fd) != 0)
+    return -1;
+  authlink_offer();
+  return 0;
 }
-
-static const struct chan_ops ops = {on_known, on_closed, NULL};
 
 static int take_channel(const char *peer, int fd)
 {
-  (void)peer;
-  chan_close(&smtpd);
-  return chan_open(&smtpd, fd, LINK_USERS, WIRE_HIGH, &ops);
+  return strcmp(peer, "pam") == 0 ? backend_pam_channel(fd) : authlink_channel(peer, fd);
 }
 
 static int start(void)
 {
-  if (localuser_has_system("hlauth"))
-    user_flags = LOCALUSER_HAS_SYSTEM;
-  return confine_program("auth", NULL, 0);
+  if (scram_library() != 0 || confine_program("auth", NULL, 0) != 0)
+    return -1;
+  is_serving = 1;
+  dovecot_settle();
+  return 0;
 }
 
 int main(int argc, char **argv)
 {
-  static const struct program auth = {.name = "auth", .channel = take_channel, .start = start};
+  static const struct program auth = {.name = "auth", .table = take_table, .logins = take_logins,
+                                      .channel = take_channel, .start = start};
 
   return program_main(&auth, argc, argv);
 }

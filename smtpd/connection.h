@@ -12,7 +12,6 @@
 
 /* takes fd over for a client; a session begins. 0, or -1 with errno (fd is closed). */
 int connection_open(int fd, const struct service *service, const struct ip *ip, uint16_t port);
-size_t connection_count(void);
 
 /* no new sessions: idle ones end with 421, those in a message may finish it; gone() is
  * called when the last has ended */

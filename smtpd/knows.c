@@ -1,4 +1,4 @@
-/* knows.c - does a local user exist? Our end of the USERS channel to heloise-auth
+/* knows.c - does a local user exist? Questions to heloise-auth
  *
  * Runs in heloise-smtpd: user hlsmtpd, no file access. heloise-auth is trusted more than
  * we are; an answer to a question we gave up is no fault of its. */
@@ -6,14 +6,12 @@
 
 #include <stralloc.h>
 
-#include "common/chan.h"
-#include "common/program.h"
 #include "smtpd/slots.h"
+#include "smtpd/userslink.h"
 
 #define ANSWER_MS 30000 /* a user database that takes longer is out of order */
 #define REASON_MAX 512
 
-static struct chan chan = {.fd = -1};
 static struct slots slots;
 
 void knows_drop(struct knows *k)
@@ -36,14 +34,13 @@ static void on_timer(struct loop_timer *t)
   answer((struct knows *)t, V_TEMP, "no answer in time");
 }
 
-static int on_message(struct chan *c, struct wire_msg *m, const char **why)
+int knows_message(struct wire_msg *m, const char **why)
 {
   static stralloc reason; /* bound: REASON_MAX */
   enum verdict v;
   uint64_t number;
   struct knows *k;
 
-  (void)c;
   *why = "bad number, verdict or reason";
   if (wire_get_num(m, 0, UINT64_MAX, &number) != 0 ||
       verdict_read(m->f[1].s, m->f[1].len, &v) != 0 || wire_get_text(m, 2, REASON_MAX, &reason) != 0)
@@ -54,42 +51,25 @@ static int on_message(struct chan *c, struct wire_msg *m, const char **why)
   return 0;
 }
 
-static void lose_all(void)
+void knows_lose_all(void)
 {
   for (size_t i = 0; i < slots.n; i++)
     if (slots.slot[i].owner)
       answer(slots.slot[i].owner, V_TEMP, "the user database is not available");
 }
 
-static void on_closed(struct chan *c, const char *why)
-{
-  (void)c;
-  if (why)
-    program_die("auth", why);
-  lose_all();
-}
-
-static const struct chan_ops ops = {on_message, on_closed, NULL};
-
-int knows_channel(int fd)
-{
-  chan_close(&chan);
-  lose_all();
-  return chan_open(&chan, fd, LINK_USERS, WIRE_LOW, &ops);
-}
-
 int knows_ask(struct knows *k, const char *address)
 {
   struct wire_out o;
 
-  if (!chan_is_open(&chan) || slots_take(&slots, k, &k->number) != 0)
+  if (slots_take(&slots, k, &k->number) != 0)
     return -1;
   k->is_waiting = 1;
   k->timer.fire = on_timer;
   wire_start(&o, WIRE_KNOWN);
   wire_num(&o, k->number);
   wire_str(&o, address);
-  if (chan_send(&chan, &o, -1) == 0 && loop_timer_in(&k->timer, ANSWER_MS) == 0)
+  if (userslink_send(&o) == 0 && loop_timer_in(&k->timer, ANSWER_MS) == 0)
     return 0;
   knows_drop(k);
   return -1;

@@ -1,4 +1,4 @@
-/* knows.h - does a local user exist? Our end of the USERS channel to heloise-auth
+/* knows.h - does a local user exist? Questions to heloise-auth
  *
  * heloise-auth is more trusted than we are: what it says against the protocol ends this
  * program. */
@@ -9,6 +9,7 @@
 
 #include "common/loop.h"
 #include "common/verdict.h"
+#include "common/wire.h"
 
 /* one question; zeroes and answer are its beginning */
 struct knows {
@@ -19,12 +20,13 @@ struct knows {
   int is_waiting;
 };
 
-/* the channel's descriptor: the first or one that replaces it. 0, or -1 with errno. */
-int knows_channel(int fd);
-
 /* asks: 0, answer() follows; -1: nobody to ask now */
 int knows_ask(struct knows *k, const char *address);
 /* forgets the question */
 void knows_drop(struct knows *k);
+
+/* for userslink.c: an answer came; the channel is gone, and all that was asked on it */
+int knows_message(struct wire_msg *m, const char **why);
+void knows_lose_all(void);
 
 #endif

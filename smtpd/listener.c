@@ -18,18 +18,24 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "smtpd/census.h"
 #include "smtpd/connection.h"
 #include "smtpd/session.h"
 
-#define ACCEPTS_PER_TURN 64
+/* few: other processes that serve the same socket have time for the rest */
+#define ACCEPTS_PER_TURN 8
+#define KEY_MAX 64
 #define PAUSE_MS 1000 /* when descriptors or memory are out */
+#define YIELD_MS 2    /* for another process to take the next client */
+#define YIELDED_MS 20 /* after which it waits again */
 
 struct listener {
   struct loop_handler handler; /* first */
   struct loop_timer pause;
   struct listener *next;
   int fd;
-  char key[IP_PORT_TEXT]; /* as in table `listen` */
+  uint64_t yielded; /* when it last waited for others */
+  char key[KEY_MAX]; /* as in table `listen` */
   const struct service *service;
 };
 
@@ -40,7 +46,15 @@ static void on_pause_over(struct loop_timer *t)
 {
   struct listener *l = (struct listener *)((char *)t - offsetof(struct listener, pause));
 
+  l->yielded = loop_now();
   loop_want(l->fd, LOOP_READ);
+}
+
+static void pause_for(struct listener *l, uint64_t ms)
+{
+  loop_want(l->fd, 0);
+  if (loop_timer_in(&l->pause, ms) != 0)
+    loop_want(l->fd, LOOP_READ);
 }
 
 /* one more than session-limit: told to come again. Nothing was read, so the close resets
@@ -60,14 +74,23 @@ static void turn_away(int fd, const struct ip *ip, uint16_t port)
   log_disconnected(client, "too many sessions", "0");
 }
 
+/* clients from the Internet leave room for users, where there is a service for them */
+static size_t limit_of(const struct listener *l)
+{
+  size_t limit = settings.session_limit;
+
+  return l->service->number == SERVICE_MX && census_has_others() ? limit - limit / 10
+                                                                           : limit;
+}
+
 static void serve(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
-  struct ip ip;
-  uint16_t port;
+  struct ip ip = {4, {127, 0, 0, 1}}; /* who comes by a local socket */
+  uint16_t port = 0;
 
-  if (ip_from_sockaddr(peer, &ip, &port) != 0)
+  if (peer->ss_family != AF_UNIX && ip_from_sockaddr(peer, &ip, &port) != 0)
     close(fd);
-  else if (connection_count() >= settings.session_limit)
+  else if (census_total() >= limit_of(l))
     turn_away(fd, &ip, port);
   else if (connection_open(fd, l->service, &ip, port) != 0)
     log_failed("smtpd", "session", strerror(errno));
@@ -78,6 +101,13 @@ static void ready(struct loop_handler *h, int fd, int events)
   struct listener *l = (struct listener *)h;
 
   (void)events;
+  /* all processes of a service wake for a client: one that has many sessions lets others be first,
+   * so that they spread; what nobody took meanwhile it takes */
+  if (loop_now() > l->yielded + YIELDED_MS && census_is_heavy()) {
+    pause_for(l, YIELD_MS);
+    return;
+  }
+  l->yielded = 0;
   for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
@@ -90,8 +120,7 @@ static void ready(struct loop_handler *h, int fd, int events)
       return;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
       log_failed("smtpd", "accept", strerror(errno));
-      loop_want(fd, 0);
-      loop_timer_in(&l->pause, PAUSE_MS);
+      pause_for(l, PAUSE_MS);
       return;
     } /* other errors are the one client's that gave up */
   }
@@ -112,10 +141,8 @@ static int start(struct listener *l)
 int listener_add(const char *addr, const char *service, int fd)
 {
   struct listener *l = calloc(1, sizeof *l);
-  struct ip ip;
-  uint16_t port;
 
-  if (!l || !service_find(service, strlen(service))) {
+  if (!l || strlen(addr) >= sizeof l->key || !service_find(service, strlen(service))) {
     free(l);
     close(fd);
     return -1;
@@ -123,8 +150,7 @@ int listener_add(const char *addr, const char *service, int fd)
   l->handler.ready = ready;
   l->pause.fire = on_pause_over;
   l->fd = fd;
-  if (ip_port_parse(addr, strlen(addr), &ip, &port) == 0)
-    ip_port_format(l->key, &ip, port);
+  strcpy(l->key, addr);
   l->service = service_find(service, strlen(service));
   l->next = all;
   all = l;
@@ -155,7 +181,7 @@ void listener_prune(const struct table *t)
   for (struct listener **p = &all; *p;) {
     struct listener *l = *p;
     struct table_value v;
-    if (!l->key[0] || table_get(t, "listen", l->key, strlen(l->key), &v)) {
+    if (table_get(t, "listen", l->key, strlen(l->key), &v) && strcmp(v.s, l->service->word) == 0) {
       p = &l->next;
       continue;
     }

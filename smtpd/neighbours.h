@@ -8,15 +8,23 @@
 #include <stdint.h>
 
 #include "common/ip.h"
+#include "common/loop.h"
+#include "smtpd/gate.h"
 #include "smtpd/handoff.h"
 #include "smtpd/knows.h"
+#include "smtpd/login.h"
 #include "smtpd/session.h"
+#include "smtpd/tls_server.h"
 
 /* zeroes are its beginning */
 struct neighbours {
   struct session session;
   struct handoff handoff;
   struct knows knows;
+  struct gate gate;
+  struct loop_timer discarding; /* a message that goes nowhere: the answers in its intake's place */
+  struct login login;
+  struct tls *tls; /* under the session; NULL: in clear */
   void (*answered)(struct neighbours *n);
 };
 

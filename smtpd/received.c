@@ -1,7 +1,7 @@
 /* received.c - the Received field we put in front of a message. Pure.
  *
  *   Received: from sub2.example.org (HELO sub2) ([192.0.2.1])
- *           by mx.example.org (Heloise) with ESMTP id ...
+ *           by mx.example.org (Heloise) with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384) id ...
  *           for <user@example.org>; Sat, 31 Jan 2026 09:00:00 +0000
  *
  * helo, said and rcpt come from the client. */
@@ -38,14 +38,21 @@ static int cat_from(stralloc *out, const struct received *r)
   return stralloc_cats(out, "Received: from ") && cat_clean(out, r->helo, "-._:[]") &&
          (!*r->said || (stralloc_cats(out, " (HELO ") && cat_clean(out, r->said, " -._:[]/@=+,*~") &&
                         stralloc_cats(out, ")"))) &&
-         stralloc_cats(out, r->ip->family == 6 ? " ([IPv6:" : " ([") && stralloc_cats(out, ip) &&
+         stralloc_cats(out, " (") &&
+         (!r->host || (cat_clean(out, r->host, "-._") && stralloc_cats(out, " "))) &&
+         stralloc_cats(out, r->ip->family == 6 ? "[IPv6:" : "[") && stralloc_cats(out, ip) &&
          stralloc_cats(out, "])\r\n");
 }
 
 static int cat_by(stralloc *out, const struct received *r)
 {
-  return stralloc_cats(out, "\tby ") && stralloc_cats(out, r->hostname) &&
+  return (!r->login || !*r->login || (stralloc_cats(out, "\t(login ") && cat_clean(out, r->login, "-._@+=") &&
+                         stralloc_cats(out, ")\r\n"))) &&
+         stralloc_cats(out, "\tby ") && stralloc_cats(out, r->hostname) &&
          stralloc_cats(out, " (Heloise) with ") && stralloc_cats(out, r->protocol) &&
+         (!r->tls || (stralloc_cats(out, " (") && cat_clean(out, r->tls->version, ".-_") &&
+                      stralloc_cats(out, " ") && cat_clean(out, r->tls->cipher, ".-_") &&
+                      stralloc_cats(out, ")"))) &&
          stralloc_cats(out, " id ") && stralloc_cats(out, r->id);
 }
 

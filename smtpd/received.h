@@ -10,15 +10,19 @@
 #include <stralloc.h>
 
 #include "common/ip.h"
+#include "smtpd/session.h"
 
 #define RECEIVED_MAX 2048
 
 struct received {
   const char *helo;     /* what stands for the client's name (struct hello's name) */
   const char *said;     /* what it said instead, "" when that is the same */
+  const char *host;     /* its address's verified name, where that may be told; else NULL */
   const struct ip *ip;
   const char *hostname; /* ours */
   const char *protocol; /* SMTP, ESMTP */
+  const char *login;    /* who the client proved to be, where that may be told; else "" or NULL */
+  const struct session_tls *tls; /* NULL: in clear */
   const char *id;
   const char *rcpt;     /* the one recipient, or NULL */
   uint64_t time;

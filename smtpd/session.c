@@ -15,7 +15,9 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
+#include "smtpd/stress.h"
 #include "smtpd/verb.h"
+#include "smtpd/verb_auth.h"
 
 #define ARGUMENT_MAX 400 /* bytes of a %s: the reply stays under 512 */
 #define LOGGED_MAX 200   /* bytes of a refused command that are logged */
@@ -112,9 +114,21 @@ static const char *reply_text(const struct session *s, size_t from)
   return text;
 }
 
+static void count_error(struct session *s)
+{
+  s->errors++;
+  if (!s->is_unlimited && !s->mail.is_relay && s->login.len == 0 && s->world->over)
+    s->is_over |= s->world->over(s, LIMIT_ERRORS);
+}
+
 static void limit_errors(struct session *s)
 {
-  if (s->doing != ENDED && (s->errors >= settings.error_limit ||
+  if (s->doing != ENDED && s->is_over) {
+    session_turn_away(s, REPLY_CLIENT_ERRORS, settings.client_error_rate,
+                      "setting client-error-rate");
+    return;
+  }
+  if (s->doing != ENDED && (s->errors >= stress_errors(s, settings.error_limit) ||
                             s->greeting_errors >= settings.greeting_error_limit)) {
     s->argument = settings.hostname;
     session_end(s, REPLY_TOO_MANY_ERRORS, "too many refused commands");
@@ -140,29 +154,48 @@ void session_reply(struct session *s, enum reply r, const char *command, size_t 
     len = LOGGED_MAX;
   memcpy(text, command, len);
   text[len] = 0;
-  log_refused(s->client, text, reply_text(s, before), s->hello.name.len ? s->hello.name.s : NULL);
+  log_refused(s->client, text, reply_text(s, before), s->hello.name.len ? s->hello.name.s : NULL, s->decided);
   if (replies[r].code >= 500)
-    s->errors++;
+    count_error(s);
   limit_errors(s);
 }
 
-void session_end(struct session *s, enum reply r, const char *reason)
+static void end(struct session *s, enum reply r, const char *argument, const char *reason)
 {
   size_t before = s->out.len;
 
   if (s->doing == ENDED)
     return;
   s->world->abort(s);
+  if (s->world->forgo)
+    s->world->forgo(s);
   s->doing = ENDED;
   s->reason = reason;
-  s->argument = settings.hostname;
+  s->argument = argument;
   if (!put_reply(s, r))
     s->out.len = before;
 }
 
+void session_end(struct session *s, enum reply r, const char *reason)
+{
+  end(s, r, settings.hostname, reason);
+}
+
+void session_turn_away(struct session *s, enum reply r, const char *argument, const char *decided)
+{
+  size_t before;
+
+  if (s->commands == 0)
+    s->out.len = 0; /* instead of the banner */
+  before = s->out.len;
+  end(s, r, argument, "limit of its network");
+  log_refused(s->client, NULL, reply_text(s, before),
+              s->hello.name.len ? s->hello.name.s : NULL, decided);
+}
+
 size_t session_answers(const struct session *s)
 {
-  return s->service->is_lmtp ? s->mail.nrcpt : 1;
+  return s->service->is_lmtp ? s->mail.nrcpt + s->mail.ndropped : 1;
 }
 
 static void put_refusal(struct session *s)
@@ -189,7 +222,7 @@ void session_refuse_message(struct session *s, size_t times)
   log_unreceived(s->client, s->mail.from.s, reply_text(s, before));
   session_reset(s);
   if (!is_temporary)
-    s->errors++;
+    count_error(s);
   limit_errors(s);
 }
 
@@ -227,9 +260,11 @@ void session_reset(struct session *s)
   clear(&s->mail.from);
   clear(&s->mail.envid);
   clear(&s->mail.rcpts);
+  clear(&s->mail.fated);
   clear(&s->asked);
   clear(&s->received);
-  s->mail.nrcpt = 0;
+  s->mail.nrcpt = s->mail.ndropped = 0;
+  s->mail.fate = FATE_QUEUE;
   s->mail.ret = "";
   s->mail.is_8bit = s->mail.is_relay = s->mail.is_utf8 = 0;
   if (s->chunk.is_open)
@@ -240,25 +275,69 @@ void session_reset(struct session *s)
     s->order = HAVE_HELLO;
 }
 
-void session_start(struct session *s, const struct session_world *w, const struct service *service,
-                   const struct ip *ip, uint16_t port)
+/* the first word of a session is ours */
+static void greet(struct session *s)
 {
-  *s = (struct session){.world = w, .service = service, .ip = *ip, .doing = COMMAND, .order = HAVE_NOTHING,
-                        .refusal = REPLY_NONE, .mail = {.ret = ""},
-                        .chunk = {.refusal = REPLY_NONE}};
-  ip_port_format(s->client, ip, port);
-  ip_format(s->address, ip);
-  s->verbs_off = access_verbs_off(w->table(), service, ip);
   s->argument = settings.hostname;
   session_reply(s, REPLY_BANNER, "", 0);
 }
 
+/* what the client said before counts for nothing: anybody between us could have said it */
+static void forget(struct session *s)
+{
+  session_reset(s);
+  s->order = HAVE_NOTHING;
+  s->is_esmtp = 0;
+  stralloc_free(&s->hello.name);
+  s->hello = (struct hello){0};
+  clear(&s->said);
+  clear(&s->login);
+}
+
+static void call(struct session *s, const struct ip *ip, uint16_t port)
+{
+  s->ip = *ip;
+  ip_port_format(s->client, ip, port);
+  ip_format(s->address, ip);
+  s->verbs_off = access_verbs_off(s->world->table(), s->service, ip);
+}
+
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login)
+{
+  struct ip is = *ip; /* may be the session's own */
+
+  forget(s);
+  call(s, &is, port);
+  if (login && (!stralloc_copys(&s->login, login) || !stralloc_0(&s->login)))
+    s->login.len = 0;
+  if (s->world->renamed)
+    s->world->renamed(s);
+  if (s->doing != ENDED)
+    greet(s);
+}
+
+void session_start(struct session *s, const struct session_world *w, const struct service *service,
+                   const struct ip *ip, uint16_t port)
+{
+  *s = (struct session){.world = w, .service = service, .doing = COMMAND, .order = HAVE_NOTHING,
+                        .refusal = REPLY_NONE, .mail = {.ret = ""},
+                        .chunk = {.refusal = REPLY_NONE}};
+  call(s, ip, port);
+  s->may_xclient = ip_in_list(ip, settings.xclient_networks);
+  if (service->is_tls_first)
+    s->doing = SECURING;
+  else
+    greet(s);
+}
+
 void session_close(struct session *s)
 {
-  stralloc *all[] = {&s->hello.name, &s->said,     &s->login, &s->mail.from, &s->mail.envid,   &s->mail.rcpts,
+  stralloc *all[] = {&s->hello.name, &s->said,     &s->login, &s->mail.from, &s->mail.envid,   &s->mail.rcpts, &s->mail.fated,
                      &s->asked,      &s->received, &s->out,       &s->refusal_text};
 
   s->world->abort(s);
+  if (s->world->forgo)
+    s->world->forgo(s);
   s->doing = ENDED;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     stralloc_free(all[i]);
@@ -272,6 +351,13 @@ static int has_control(const char *s, size_t len)
     if (((unsigned char)s[i] < 32 && s[i] != '\t') || s[i] == 127)
       return 1;
   return 0;
+}
+
+/* table access wants the reply that was just made, or that of RCPT, to wait */
+static void pause_if_asked(struct session *s)
+{
+  if (s->pause > 0 && s->doing == COMMAND)
+    s->doing = PAUSED;
 }
 
 static void run_line(struct session *s, const char *line, size_t len)
@@ -288,13 +374,33 @@ static void run_line(struct session *s, const char *line, size_t len)
   }
   command_parse(line, len, &c);
   s->argument = "";
+  s->decided = NULL;
   if (has_control(line, len) && command_is(&c, "BDAT"))
     r = verb_lose(s);
   else if (has_control(line, len) && !command_is(&c, "EHLO") && !command_is(&c, "HELO") && !command_is(&c, "LHLO"))
     r = REPLY_HAS_CONTROL;
   else
     r = verb_run(s, &c);
+  auth_hide(s, &c, r, &line, &len);
   session_reply(s, r, line, len);
+  pause_if_asked(s);
+}
+
+/* MAIL and RCPT are judged by what DNS says of the client. The line is not taken until that is
+ * there. */
+static int must_wait(struct session *s, const char *line, size_t len)
+{
+  struct command c;
+  int for_mail;
+
+  if (!s->world->await || memchr(line, 0, len))
+    return 0;
+  command_parse(line, len, &c);
+  for_mail = command_is(&c, "MAIL");
+  if ((!for_mail && !command_is(&c, "RCPT")) || !s->world->await(s, for_mail))
+    return 0;
+  s->doing = AWAITING;
+  return 1;
 }
 
 /* where a BDAT of any kind cannot be read, nobody knows where the next command begins */
@@ -309,31 +415,47 @@ static int is_bdat(const char *line, size_t len)
 static void line_too_long(struct session *s, const char *line, size_t len)
 {
   s->commands++;
+  if (s->has_auth || auth_is_command(line, len))
+    len = 0;
   session_argument(s, settings.command_length_limit);
   session_reply(s, is_bdat(line, len) ? verb_lose(s) : REPLY_TOO_LONG, line, len);
+}
+
+static size_t line_limit(const struct session *s, const char *bytes, size_t len)
+{
+  return s->doing == RESPONSE || auth_is_command(bytes, len) ? AUTH_LINE_MAX
+                                                             : settings.command_length_limit;
 }
 
 /* takes one command line; 0 when it is not complete */
 static size_t feed_line(struct session *s, const char *bytes, size_t len)
 {
   const char *lf = memchr(bytes, '\n', len);
-  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text;
+  size_t line = lf ? (size_t)(lf - bytes) + 1 : len, text, limit = line_limit(s, bytes, len);
 
-  if (!lf && len <= settings.command_length_limit)
+  if (!lf && len <= limit)
     return 0;
   if (!lf && is_bdat(bytes, len)) {
     line_too_long(s, bytes, len);
     return len;
   }
   if (!lf) {
+    s->is_skipping_response = s->doing == RESPONSE;
+    s->has_auth |= auth_is_command(bytes, len);
     s->doing = SKIP;
     return len;
   }
   text = line - 1;
   if (text > 0 && bytes[text - 1] == '\r')
     text--;
-  if (line > settings.command_length_limit)
+  if (s->doing == RESPONSE && line > limit)
+    auth_too_long(s);
+  else if (s->doing == RESPONSE)
+    auth_response(s, bytes, text);
+  else if (line > limit)
     line_too_long(s, bytes, text);
+  else if (must_wait(s, bytes, text))
+    return 0;
   else
     run_line(s, bytes, text);
   return line;
@@ -346,7 +468,10 @@ static size_t skip_line(struct session *s, const char *bytes, size_t len)
   if (!lf)
     return len;
   s->doing = COMMAND;
-  line_too_long(s, "", 0);
+  if (s->is_skipping_response)
+    auth_too_long(s);
+  else
+    line_too_long(s, "", 0);
   return (size_t)(lf - bytes) + 1;
 }
 
@@ -384,6 +509,27 @@ void session_known(struct session *s, enum verdict v, const char *reason)
   s->doing = COMMAND;
   snprintf(command, sizeof command, "RCPT TO:<%s>", s->asked.s);
   session_reply(s, verb_rcpt_known(s, v), command, strlen(command));
+  pause_if_asked(s);
+}
+
+void session_found(struct session *s)
+{
+  if (s->doing == AWAITING)
+    s->doing = COMMAND;
+}
+
+void session_spoke_early(struct session *s, size_t bytes)
+{
+  s->is_early = 1;
+  log_early_talker(s->client, log_num(bytes));
+}
+
+void session_go_on(struct session *s)
+{
+  if (s->doing != PAUSED)
+    return;
+  s->doing = COMMAND;
+  s->pause = 0;
 }
 
 void session_refused(struct session *s, const char *reply)
@@ -412,11 +558,45 @@ void session_room(struct session *s)
     data_room(s);
 }
 
+static void log_taken(const struct session *s, const char *id)
+{
+  const char *by = s->mail.fated.len ? s->mail.fated.s : NULL;
+
+  if (session_is_discarded(s)) {
+    log_thrown_away(s->client, s->mail.from.s, log_num(s->mail.nrcpt + s->mail.ndropped), by,
+                  log_num(s->end.size));
+    return;
+  }
+  log_received(id, s->client, s->mail.from.s, log_num(s->end.size), log_num(s->mail.nrcpt));
+  if (s->mail.fate == FATE_HOLD)
+    log_held(id, s->client, s->mail.from.s, by);
+}
+
+int session_is_discarded(const struct session *s)
+{
+  return s->mail.fate == FATE_DISCARD || (s->mail.nrcpt == 0 && s->mail.ndropped > 0);
+}
+
+void session_secured(struct session *s, const char *tls)
+{
+  size_t n = strcspn(tls, " ");
+
+  if (s->doing != SECURING)
+    return;
+  forget(s);
+  s->tls.is_on = 1;
+  snprintf(s->tls.version, sizeof s->tls.version, "%.*s", (int)n, tls);
+  snprintf(s->tls.cipher, sizeof s->tls.cipher, "%s", tls[n] ? tls + n + 1 : "");
+  s->doing = COMMAND;
+  if (s->service->is_tls_first)
+    greet(s);
+}
+
 void session_done(struct session *s, const char *id)
 {
   size_t times = session_answers(s);
 
-  log_received(id, s->client, s->mail.from.s, log_num(s->end.size), log_num(s->mail.nrcpt));
+  log_taken(s, id);
   s->argument = id;
   s->doing = COMMAND;
   s->messages++;

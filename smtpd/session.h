@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <stralloc.h>
 
+#include "common/access.h"
 #include "common/content.h"
 #include "common/hello.h"
 #include "common/ip.h"
+#include "common/sasl.h"
 #include "common/service.h"
 #include "common/table.h"
 #include "common/units.h"
@@ -33,13 +35,23 @@ enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT 
 
 /* 0 COMMAND      takes command lines
  * 1 SKIP         a command line is too long: takes the rest of it
- * 2 DATA         takes the message, or a chunk of it (struct chunk)
- * 3 ASKED        waits for session_known()
- * 4 OPENING      waits for session_opened()
- * 5 FULL         waits for session_room(): the intake is slow
- * 6 COMMITTING   waits for session_done()
- * 7 ENDED        takes nothing; what is in `out` is the last */
-enum session_doing { COMMAND, SKIP, DATA, ASKED, OPENING, FULL, COMMITTING, ENDED };
+ * 2 RESPONSE     takes the line that answers a challenge of AUTH
+ * 3 DATA         takes the message, or a chunk of it (struct chunk)
+ * 4 ASKED        waits for session_known()
+ * 5 PROVING      waits for session_challenged() or session_proved()
+ * 6 OPENING      waits for session_opened()
+ * 7 FULL         waits for session_room(): the intake is slow
+ * 8 COMMITTING   waits for session_done()
+ * 9 AWAITING     waits for session_found(): a command needs what DNS says of the client
+ * 10 PAUSED      waits for session_go_on(): what is in `out` is held back for `pause`
+ * 11 SECURING    waits for session_secured(): when `out` is written, TLS begins
+ * 12 ENDED       takes nothing; what is in `out` is the last */
+enum session_doing {
+  COMMAND, SKIP, RESPONSE, DATA, ASKED, PROVING, OPENING, FULL, COMMITTING, AWAITING, PAUSED, SECURING, ENDED
+};
+
+/* what is counted for each client network (limits.h) */
+enum limit { LIMIT_CONNECTIONS, LIMIT_MESSAGES, LIMIT_RECIPIENTS, LIMIT_ERRORS, LIMIT_COUNT };
 
 /* the transaction; texts are NUL-terminated, their bounds are those of address.h and RFC 3461 */
 struct mail {
@@ -50,6 +62,9 @@ struct mail {
   const char *ret;     /* "", "FULL", "HDRS" */
   int is_8bit, is_relay;
   int is_utf8;         /* MAIL had SMTPUTF8 */
+  enum access_fate fate; /* what table access makes of it */
+  stralloc fated;        /* the line that says so */
+  size_t ndropped;       /* recipients taken that nobody is: `discard` */
 };
 
 /* BDAT (RFC 3030) */
@@ -62,6 +77,8 @@ struct chunk {
 };
 
 struct session;
+struct judge_dns;
+struct judge_rate;
 
 /* the programs around a session. Each returns 0, or -1: it cannot be done now. */
 struct session_world {
@@ -71,6 +88,20 @@ struct session_world {
   int (*data)(struct session *s, const char *bytes, size_t len); /* EAGAIN: session_room() */
   int (*commit)(struct session *s); /* session_done(), _refused() or _lost(); EAGAIN as data */
   void (*abort)(struct session *s);
+  unsigned int (*mechanisms)(void); /* of AUTH, as bits: what clients may be offered */
+  /* session_challenged() or session_proved(); initial may be NULL */
+  int (*login)(struct session *s, enum mechanism m, const char *initial, size_t len);
+  int (*respond)(struct session *s, const char *bytes, size_t len);
+  void (*forgo)(struct session *s); /* the exchange is given up, if there is one */
+  int (*can_tls)(void);                               /* whether there is a certificate */
+  int (*start_tls)(struct session *s);                /* after what is in `out`; session_secured() */
+  /* channel binding, tls_server.h: its length in out (64 bytes), or -1 */
+  int (*binding)(struct session *s, const char *type, unsigned char *out);
+  /* these may be NULL: nothing is asked of DNS, nothing counted */
+  int (*await)(struct session *s, int for_mail); /* 1: it is not there yet; session_found() follows */
+  int (*over)(struct session *s, enum limit l);  /* one more; whether that is too many */
+  int (*over_rate)(struct session *s, const struct judge_rate *r);
+  void (*renamed)(struct session *s); /* another client, by XCLIENT: all that is known begins anew */
 };
 
 /* the TLS session under this one; texts are OpenSSL's words, printable */
@@ -89,7 +120,10 @@ struct session {
   enum session_order order;
   int is_esmtp;
   struct session_tls tls;
+  int may_xclient;        /* it came from a host that may speak in another's name */
   stralloc login;         /* who AUTH proved the client to be, NUL-terminated; empty: nobody. 255 bytes */
+  int has_auth;           /* said AUTH: what it says may be a password, and is not logged unless it is known to be none */
+  int is_skipping_response; /* of SKIP: it was one */
   uint32_t verbs_off;     /* verbs not offered to this client */
   struct hello hello;
   stralloc said;          /* what the client called itself, when hello.name differs; 255 bytes */
@@ -98,6 +132,12 @@ struct session {
   stralloc out;           /* replies; bound: SESSION_OUT_MAX and one reply */
   const char *argument;   /* for the %s of the reply a verb returns */
   const char *reason;     /* why it ended, for the log */
+  const char *decided;    /* which line of a table made the reply, for the log; NULL: none */
+  const struct judge_dns *dns; /* what DNS says of the client; NULL: nothing was asked. The world's */
+  uint64_t pause;         /* ms: of PAUSED, or how long the reply to come waits */
+  int is_early;           /* it spoke before the banner */
+  int is_unlimited;       /* nothing is counted for it */
+  int is_over;            /* its network has had too many errors */
   char number[UNITS_DIGITS]; /* room for an argument that is a number or a keyword */
   unsigned int commands, errors, greeting_errors, messages;
 
@@ -134,9 +174,23 @@ void session_refused(struct session *s, const char *reply);
 void session_lost(struct session *s);
 void session_room(struct session *s);
 void session_done(struct session *s, const char *id);
+/* the TLS handshake is done: all is forgotten (RFC 3207 4.2). tls: "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+void session_secured(struct session *s, const char *tls);
+
+/* what DNS says is there, or will not come */
+void session_found(struct session *s);
+/* these bytes were there before the banner was sent */
+void session_spoke_early(struct session *s, size_t bytes);
+/* the pause is over */
+void session_go_on(struct session *s);
+void session_challenged(struct session *s, const char *bytes, size_t len);
+void session_proved(struct session *s, enum outcome o, const char *login);
 
 /* the client was silent for too long; or we stop: say so and end */
 void session_end(struct session *s, enum reply r, const char *reason);
+/* its network has had enough: says so (argument is the %s) and ends; before the first command
+ * instead of the banner. decided says by which setting, for the log. */
+void session_turn_away(struct session *s, enum reply r, const char *argument, const char *decided);
 
 /* a last reply (421) for a client that gets no session, in out (replaced). 0, or -1. */
 int session_farewell(stralloc *out, enum reply r);
@@ -151,8 +205,13 @@ void session_refuse_message(struct session *s, size_t times);
 size_t session_answers(const struct session *s);
 /* the word after "with" in Received: ESMTPS and so on (RFC 3848, RFC 6531) */
 const char *session_protocol(const struct session *s);
+/* whether the message is to be taken and thrown away */
+int session_is_discarded(const struct session *s);
 /* drops the transaction */
 void session_reset(struct session *s);
+/* another client speaks from here on, who has proved to be login (NULL: nobody): all is forgotten,
+ * and the banner is said to it */
+void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login);
 /* puts the number v in s->number and makes it the argument */
 void session_argument(struct session *s, uint64_t v);
 

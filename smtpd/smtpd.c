@@ -6,15 +6,30 @@
 #include <unistd.h>
 
 #include "common/confine.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/program.h"
 #include "common/settings.h"
+#include "smtpd/asklink.h"
+#include "smtpd/census.h"
+#include "smtpd/clientdns.h"
 #include "smtpd/connection.h"
 #include "smtpd/handoff.h"
-#include "smtpd/knows.h"
+#include "smtpd/limits.h"
 #include "smtpd/listener.h"
+#include "smtpd/tls_names.h"
+#include "smtpd/tls_server.h"
+#include "smtpd/tls_tickets.h"
+#include "smtpd/userslink.h"
 
 #define FINISH_MS 2000 /* for messages under way when we are asked to stop */
+
+static int take_dir(const char *name, int fd)
+{
+  if (strncmp(name, "census", 6) == 0)
+    return census_join(name, fd);
+  return strncmp(name, "limits", 6) == 0 ? limits_join(name, fd) : close(fd);
+}
 
 static int take_listener(const char *addr, const char *service, int fd)
 {
@@ -26,18 +41,36 @@ static int take_channel(const char *peer, int fd)
   if (strcmp(peer, "intake") == 0)
     return handoff_channel(fd);
   if (strcmp(peer, "auth") == 0)
-    return knows_channel(fd);
+    return userslink_channel(fd);
+  if (strcmp(peer, "resolve") == 0)
+    return asklink_channel(fd);
   return close(fd);
+}
+
+static int take_certificates(int fd)
+{
+  if (tls_names_load(fd) != 0)
+    log_warning("smtpd", "there is no certificate: STARTTLS is not offered");
+  return 0;
+}
+
+static int take_ticket_key(const char *service, const char *key)
+{
+  return tls_tickets_add(service, key);
 }
 
 static int take_table(const struct table *t)
 {
   listener_prune(t);
-  return 0;
+  return clientdns_tables(t);
 }
 
 static int start(void)
 {
+  const char *why;
+
+  if (tls_server_prepare(&why) != 0)
+    log_failed("smtpd", "TLS", why);
   confine_descriptors((unsigned long)settings.session_limit + 64);
   if (confine_program("smtpd", NULL, 0) != 0)
     return -1;
@@ -63,8 +96,8 @@ static void stop(void)
 int main(int argc, char **argv)
 {
   static const struct program smtpd = {
-    .name = "smtpd", .listen = take_listener, .channel = take_channel, .table = take_table,
-    .start = start, .stop = stop,
+    .name = "smtpd", .dir = take_dir, .listen = take_listener, .channel = take_channel, .table = take_table,
+    .certificates = take_certificates, .ticket_key = take_ticket_key, .start = start, .stop = stop,
   };
 
   return program_main(&smtpd, argc, argv);

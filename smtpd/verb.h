@@ -22,9 +22,16 @@ enum reply verb_rset(struct session *s, const struct command *c);
 enum reply verb_noop(struct session *s, const struct command *c);
 enum reply verb_vrfy(struct session *s, const struct command *c);
 enum reply verb_help(struct session *s, const struct command *c);
+enum reply verb_auth(struct session *s, const struct command *c);
 enum reply verb_quit(struct session *s, const struct command *c);
+enum reply verb_starttls(struct session *s, const struct command *c);
+enum reply verb_xclient(struct session *s, const struct command *c);
 /* known to other servers, not to us: says so with 502 */
 enum reply verb_other(struct session *s, const struct command *c);
+
+/* verb_starttls.c, verb_xclient.c: whether it is to be offered */
+int verb_can_starttls(const struct session *s);
+int verb_can_xclient(const struct session *s);
 
 /* verb_rcpt.c: heloise-auth has answered about s->asked */
 enum reply verb_rcpt_known(struct session *s, enum verdict v);
@@ -63,7 +70,7 @@ int verb_no_memory(const char *why);
 /* the reply to a parameter of MAIL or RCPT that is not offered; names it */
 enum reply verb_unknown_parameter(struct session *s, const struct command_param *p);
 /* whether the verb (a bit of common/verbs.h) is offered in this session */
-int verb_offers(const struct session *s, uint32_t bit);
+int verb_offers(struct session *s, uint32_t bit);
 /* whether what was sent needs SMTPUTF8 and the client did not ask for it, or asked in vain:
  * the argument of the reply then says what to do */
 int verb_lacks_utf8(struct session *s, int is_asked);

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/units.h"
+#include "smtpd/judge.h"
 #include "smtpd/received.h"
 #include "smtpd/verb.h"
 
@@ -31,9 +32,12 @@ static int make_received(struct session *s)
   struct received r = {
     .helo = s->hello.name.s,
     .said = s->said.len > 1 ? s->said.s : "",
+    .host = settings.received_host && s->dns && *s->dns->host ? s->dns->host : NULL,
     .ip = &s->ip,
     .hostname = settings.hostname,
     .protocol = session_protocol(s),
+    .login = settings.received_login && s->login.len ? s->login.s : "",
+    .tls = s->tls.is_on ? &s->tls : NULL,
     .id = s->id,
     .rcpt = s->mail.nrcpt == 1 ? s->mail.rcpts.s : NULL,
     .time = (uint64_t)time(NULL),
@@ -45,7 +49,7 @@ static int make_received(struct session *s)
 /* whether a bare LF of this client ends a line: setting bare-lf-from */
 static int takes_lf(const struct session *s)
 {
-  return settings_has_ip(settings.bare_lf_from, &s->ip);
+  return ip_in_list(&s->ip, settings.bare_lf_from);
 }
 
 void data_start(struct session *s)

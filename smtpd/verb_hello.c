@@ -10,13 +10,17 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "smtpd/access_check.h"
+#include "smtpd/decide.h"
 #include "smtpd/verb.h"
+#include "smtpd/verb_auth.h"
 
 #define SAID_MAX 255
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_SMTPUTF8, VERBN_CHUNKING, VERBN_LIMITS, VERBN_HELP};
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_SMTPUTF8, VERBN_CHUNKING,
+                                           VERBN_LIMITS, VERBN_STARTTLS, VERBN_AUTH, VERBN_XCLIENT,
+                                           VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
 {
@@ -87,7 +91,7 @@ static enum reply judge(struct session *s, const struct command *c, int is_esmtp
   struct access_rule rule;
   const char *why, *failed = NULL;
 
-  access_of_client(t, &s->ip, &rule);
+  decide_greeting(s, &rule);
   s->hello.name = (stralloc){0};
   if (hello_judge(c->arg, c->arglen, policy_for(&rule), &s->hello, &why) != 0)
     failed = why;
@@ -134,6 +138,10 @@ static int put_keyword(struct session *s, enum verb_number verb, int is_last)
   if (ok && verb == VERBN_LIMITS)
     ok = put_number(s, " MAILMAX=", limit(settings.session_message_limit)) &&
          put_number(s, " RCPTMAX=", limit(settings.recipient_limit));
+  if (ok && verb == VERBN_XCLIENT)
+    ok = stralloc_cats(&s->out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+  if (ok && verb == VERBN_AUTH)
+    ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
   return ok && stralloc_cats(&s->out, "\r\n");
 }
 
@@ -143,12 +151,12 @@ static int put_offers(struct session *s)
   size_t n = 0, left = 0;
 
   for (size_t i = 0; i < sizeof offered / sizeof *offered; i++)
-    left += !(s->verbs_off & 1U << offered[i]);
+    left += (size_t)verb_offers(s, 1U << offered[i]);
   if (!stralloc_cats(&s->out, left ? "250-" : "250 ") ||
       !stralloc_cats(&s->out, settings.hostname) || !stralloc_cats(&s->out, "\r\n"))
     return 0;
   for (size_t i = 0; i < sizeof offered / sizeof *offered; i++)
-    if (!(s->verbs_off & 1U << offered[i]) && !put_keyword(s, offered[i], ++n == left))
+    if (verb_offers(s, 1U << offered[i]) && !put_keyword(s, offered[i], ++n == left))
       return 0;
   return 1;
 }

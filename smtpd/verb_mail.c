@@ -11,7 +11,8 @@
 #include "common/units.h"
 #include "common/verbs.h"
 #include "common/xtext.h"
-#include "smtpd/access_check.h"
+#include "smtpd/decide.h"
+#include "smtpd/sender.h"
 #include "smtpd/verb.h"
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
@@ -108,29 +109,23 @@ static enum reply take_parameters(struct session *s, const char *rest, size_t le
   return more == 0 ? REPLY_NONE : REPLY_PARAMETER_SYNTAX;
 }
 
-/* the tables' word on client, greeting and sender; the first rule that says something
- * decides */
-static enum reply check_access(struct session *s, const char *sender)
-{
-  const struct table *t = s->world->table();
-  struct access_rule r;
-
-  access_of_client(t, &s->ip, &r);
-  s->mail.is_relay = r.action == ACCESS_RELAY;
-  if (r.action == ACCESS_NONE)
-    access_of_name(t, ACCESS_HELO, s->hello.name.s, &r);
-  if (r.action == ACCESS_NONE)
-    access_of_address(t, ACCESS_SENDER, sender, &r);
-  s->argument = r.textlen > 0 ? r.text : "refused by this host's administrator; ask postmaster";
-  return r.action == ACCESS_REJECT  ? REPLY_REJECTED
-         : r.action == ACCESS_DEFER ? REPLY_DEFERRED
-                                    : REPLY_NONE;
-}
-
 static int complete(struct address *a)
 {
   return stralloc_cats(&a->text, "@") && stralloc_cats(&a->text, verb_own_domain()) &&
          stralloc_0(&a->text) && (a->text.len--, 1);
+}
+
+/* who may send here, and as whom */
+static enum reply check_login(struct session *s, const char *sender)
+{
+  s->decided = "service";
+  if (s->login.len == 0)
+    return s->service->needs_login && !s->mail.is_relay ? REPLY_LOGIN_FIRST : REPLY_NONE;
+  s->decided = "senders";
+  if (!settings.sender_check || sender_is_allowed(s->world->table(), s->login.s, sender, verb_own_domain()))
+    return REPLY_NONE;
+  s->argument = s->login.s;
+  return REPLY_NOT_YOUR_SENDER;
 }
 
 static enum reply take_sender(struct session *s, struct address *a)
@@ -142,7 +137,7 @@ static enum reply take_sender(struct session *s, struct address *a)
   s->argument = "the domain is no international name";
   if (!verb_is_domain(a->domain))
     return REPLY_SENDER_BAD;
-  r = check_access(s, a->text.s);
+  r = decide_mail(s, a->text.s);
   if (r != REPLY_NONE)
     return r;
   if (a->text.len > 0 && !*a->domain) {
@@ -151,6 +146,9 @@ static enum reply take_sender(struct session *s, struct address *a)
     if (!complete(a))
       return REPLY_NO_MEMORY;
   }
+  r = check_login(s, a->text.s);
+  if (r != REPLY_NONE)
+    return r;
   return stralloc_copyb(&s->mail.from, a->text.s, a->text.len + 1) ? REPLY_NONE : REPLY_NO_MEMORY;
 }
 

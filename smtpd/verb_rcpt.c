@@ -11,7 +11,7 @@
 #include "common/settings.h"
 #include "common/verbs.h"
 #include "common/xtext.h"
-#include "smtpd/access_check.h"
+#include "smtpd/decide.h"
 #include "smtpd/verb.h"
 
 /* a recipient being judged */
@@ -181,12 +181,18 @@ static enum reply complete(struct session *s, struct address *a, int *is_postmas
   return REPLY_NONE;
 }
 
-static enum reply judge(struct session *s, struct rcpt *r)
+/* taken, and given to nobody */
+static enum reply drop(struct session *s)
 {
-  const struct table *t = s->world->table();
-  struct access_rule rule;
+  s->mail.ndropped++;
+  s->order = HAVE_RCPT;
+  return REPLY_RCPT_OK;
+}
+
+static enum reply pass(struct session *s, struct rcpt *r)
+{
+  enum judge_way way;
   int is_postmaster = 0;
-  enum domain_kind kind;
   enum reply reply = REPLY_NONE;
 
   if (!*r->address.domain)
@@ -195,21 +201,10 @@ static enum reply judge(struct session *s, struct rcpt *r)
     return reply;
   if (!keep(s, r))
     return REPLY_NO_MEMORY;
-  if (is_postmaster)
-    return add(s);
-  access_of_address(t, ACCESS_RCPT, r->address.text.s, &rule);
-  s->argument = rule.textlen > 0 ? rule.text : "refused by this host's administrator; ask postmaster";
-  if (rule.action == ACCESS_REJECT)
-    return REPLY_REJECTED;
-  if (rule.action == ACCESS_DEFER)
-    return REPLY_DEFERRED;
-  kind = access_domain(t, r->address.domain);
-  if (kind == DOMAIN_LOCAL)
-    return ask(s);
-  if (kind == DOMAIN_RELAY || s->mail.is_relay || rule.action == ACCESS_RELAY)
-    return add(s);
-  s->argument = s->address;
-  return REPLY_RELAY_CLOSED;
+  reply = decide_rcpt(s, r->address.text.s, r->address.domain, is_postmaster, &way);
+  if (reply != REPLY_NONE)
+    return reply;
+  return way == JUDGE_ASK ? ask(s) : way == JUDGE_DROP ? drop(s) : add(s);
 }
 
 static enum reply take(struct session *s, const struct command *c, struct rcpt *r)
@@ -232,7 +227,7 @@ static enum reply take(struct session *s, const struct command *c, struct rcpt *
   if (!verb_is_domain(r->address.domain))
     return REPLY_RCPT_BAD;
   reply = take_parameters(s, path + used, len - used, r);
-  return reply == REPLY_NONE ? judge(s, r) : reply;
+  return reply == REPLY_NONE ? pass(s, r) : reply;
 }
 
 enum reply verb_rcpt(struct session *s, const struct command *c)
@@ -240,7 +235,7 @@ enum reply verb_rcpt(struct session *s, const struct command *c)
   struct rcpt r = {0};
   enum reply reply;
 
-  if (s->mail.nrcpt >= settings.recipient_limit)
+  if (s->mail.nrcpt + s->mail.ndropped >= settings.recipient_limit)
     return REPLY_TOO_MANY_RCPTS;
   reply = take(s, c, &r);
   stralloc_free(&r.address.text);

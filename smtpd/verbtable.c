@@ -9,6 +9,7 @@
 #include "common/idna.h"
 #include "common/settings.h"
 #include "common/verbs.h"
+#include "smtpd/verb_auth.h"
 
 #define ANY (HAVE_NOTHING | HAVE_HELLO | HAVE_FROM | HAVE_RCPT | HAVE_CHUNK)
 
@@ -33,8 +34,9 @@ static const struct verb {
   {"VRFY", ANY, REPLY_NONE, 1, VERB_VRFY, verb_vrfy},
   {"HELP", ANY, REPLY_NONE, 1, VERB_HELP, verb_help},
   {"EXPN", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"STARTTLS", ANY, REPLY_NONE, 1, 0, verb_other},
-  {"AUTH", ANY, REPLY_NONE, 1, 0, verb_other},
+  {"STARTTLS", HAVE_NOTHING | HAVE_HELLO, REPLY_TLS_IN_MAIL, 0, VERB_STARTTLS, verb_starttls},
+  {"XCLIENT", HAVE_NOTHING | HAVE_HELLO, REPLY_XCLIENT_IN_MAIL, 1, VERB_XCLIENT, verb_xclient},
+  {"AUTH", HAVE_HELLO, REPLY_AUTH_IN_MAIL, 1, VERB_AUTH, verb_auth},
   {"ETRN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"ATRN", ANY, REPLY_NONE, 1, 0, verb_other},
   {"TURN", ANY, REPLY_NONE, 1, 0, verb_other},
@@ -110,7 +112,7 @@ enum reply verb_run(struct session *s, const struct command *c)
 /* whether a command of this kind would be taken now */
 static int is_offered(struct session *s, const struct verb *v)
 {
-  return v->run != verb_other && is_known(s, v) && !(s->verbs_off & v->bit) && (s->order & v->order);
+  return v->run != verb_other && is_known(s, v) && verb_offers(s, v->bit) && (s->order & v->order);
 }
 
 enum reply verb_help(struct session *s, const struct command *c)
@@ -141,9 +143,10 @@ enum reply verb_unknown_parameter(struct session *s, const struct command_param 
   return REPLY_PARAMETER_UNKNOWN;
 }
 
-int verb_offers(const struct session *s, uint32_t bit)
+int verb_offers(struct session *s, uint32_t bit)
 {
-  return !(s->verbs_off & bit);
+  return !(s->verbs_off & bit) && (bit != VERB_STARTTLS || verb_can_starttls(s)) &&
+         (bit != VERB_AUTH || auth_offered(s)) && (bit != VERB_XCLIENT || verb_can_xclient(s));
 }
 
 int verb_lacks_utf8(struct session *s, int is_asked)

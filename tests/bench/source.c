@@ -1,7 +1,9 @@
 /* source.c - sends messages by SMTP as fast as they are taken, for measuring: some sessions at
- * once, each with one message after the other. Prints messages a second. */
+ * once, each with one message after the other, in TLS when asked to (the handshakes are not
+ * counted). Prints messages a second. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,16 @@ static struct sockaddr_in to;
 static const char *rcpt;
 static char content[64 * 1024];
 static unsigned long each;
+static SSL_CTX *context;       /* NULL: in clear */
+static pthread_barrier_t ready; /* all sessions are open */
+static struct timespec began;
+
+struct stream {
+  int sock;
+  SSL *ssl;
+  char buf[8192];
+  size_t len;
+};
 
 static _Noreturn void die(const char *what)
 {
@@ -22,60 +34,76 @@ static _Noreturn void die(const char *what)
   exit(1);
 }
 
-static void say(int sock, const char *text)
+static void say(const struct stream *s, const char *text)
 {
-  if (write(sock, text, strlen(text)) != (ssize_t)strlen(text))
+  size_t len = strlen(text);
+
+  if ((s->ssl ? SSL_write(s->ssl, text, (int)len) : (int)write(s->sock, text, len)) != (int)len)
     die("write");
 }
 
-/* reads `n` replies, each of which must begin with its digit in `want` */
-static void hear(int sock, const char *want)
+/* reads replies, each of which must begin with its digit in `want` */
+static void hear(struct stream *s, const char *want)
 {
-  static __thread char buf[8192];
-  static __thread size_t len;
-
   while (*want) {
-    char *end = memchr(buf, '\n', len);
-    ssize_t got;
+    char *end = memchr(s->buf, '\n', s->len);
+    int got;
     if (end) {
-      int is_last = buf[3] == ' ';
-      if (buf[0] != *want) {
-        fprintf(stderr, "source: %.*s\n", (int)(end - buf), buf);
+      int is_last = s->buf[3] == ' ';
+      if (s->buf[0] != *want) {
+        fprintf(stderr, "source: %.*s\n", (int)(end - s->buf), s->buf);
         exit(1);
       }
-      len -= (size_t)(end + 1 - buf);
-      memmove(buf, end + 1, len);
+      s->len -= (size_t)(end + 1 - s->buf);
+      memmove(s->buf, end + 1, s->len);
       want += is_last;
       continue;
     }
-    got = read(sock, buf + len, sizeof buf - len);
+    got = s->ssl ? SSL_read(s->ssl, s->buf + s->len, (int)(sizeof s->buf - s->len))
+                 : (int)read(s->sock, s->buf + s->len, sizeof s->buf - s->len);
     if (got <= 0)
       die("read");
-    len += (size_t)got;
+    s->len += (size_t)got;
   }
+}
+
+static void encrypt(struct stream *s)
+{
+  say(s, "STARTTLS\r\n");
+  hear(s, "2");
+  s->ssl = SSL_new(context);
+  if (!s->ssl || SSL_set_fd(s->ssl, s->sock) != 1 || SSL_connect(s->ssl) != 1)
+    die("TLS");
+  say(s, "EHLO client.example\r\n");
+  hear(s, "2");
 }
 
 static void *session(void *arg)
 {
-  int sock = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  struct stream s = {.sock = socket(AF_INET, SOCK_STREAM, 0)};
+  int one = 1;
   char envelope[1000];
 
-  if (connect(sock, (struct sockaddr *)&to, sizeof to) != 0)
+  if (connect(s.sock, (struct sockaddr *)&to, sizeof to) != 0)
     die("connect");
-  setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  hear(sock, "2");
-  say(sock, "EHLO client.example\r\n");
-  hear(sock, "2");
+  setsockopt(s.sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  hear(&s, "2");
+  say(&s, "EHLO client.example\r\n");
+  hear(&s, "2");
+  if (context)
+    encrypt(&s);
   snprintf(envelope, sizeof envelope, "MAIL FROM:<sender@client.example>\r\nRCPT TO:<%s>\r\nDATA\r\n", rcpt);
+  if (context && pthread_barrier_wait(&ready) == PTHREAD_BARRIER_SERIAL_THREAD)
+    clock_gettime(CLOCK_MONOTONIC, &began);
   for (unsigned long i = 0; i < each; i++) {
-    say(sock, envelope);
-    hear(sock, "223");
-    say(sock, content);
-    hear(sock, "2");
+    say(&s, envelope);
+    hear(&s, "223");
+    say(&s, content);
+    hear(&s, "2");
   }
-  say(sock, "QUIT\r\n");
-  hear(sock, "2");
-  close(sock);
+  say(&s, "QUIT\r\n");
+  hear(&s, "2");
+  close(s.sock);
   return arg;
 }
 
@@ -91,11 +119,11 @@ static void compose(size_t size)
 int main(int argc, char **argv)
 {
   pthread_t thread[SESSIONS_MAX];
-  struct timespec a, b;
+  struct timespec ended;
   unsigned long sessions;
 
-  if (argc != 7) {
-    fputs("usage: source ADDRESS PORT SESSIONS MESSAGES SIZE RECIPIENT\n", stderr);
+  if (argc != 7 && argc != 8) {
+    fputs("usage: source ADDRESS PORT SESSIONS MESSAGES SIZE RECIPIENT [tls]\n", stderr);
     return 64;
   }
   to.sin_family = AF_INET;
@@ -106,14 +134,17 @@ int main(int argc, char **argv)
   each = strtoul(argv[4], NULL, 10) / sessions;
   compose(strtoul(argv[5], NULL, 10));
   rcpt = argv[6];
-  clock_gettime(CLOCK_MONOTONIC, &a);
+  if (argc == 8)
+    context = SSL_CTX_new(TLS_client_method());
+  pthread_barrier_init(&ready, NULL, (unsigned int)sessions);
+  clock_gettime(CLOCK_MONOTONIC, &began);
   for (unsigned long i = 0; i < sessions; i++)
     if (pthread_create(&thread[i], NULL, session, NULL) != 0)
       die("thread");
   for (unsigned long i = 0; i < sessions; i++)
     pthread_join(thread[i], NULL);
-  clock_gettime(CLOCK_MONOTONIC, &b);
+  clock_gettime(CLOCK_MONOTONIC, &ended);
   printf("%.0f\n", (double)(each * sessions) /
-                     ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9));
+                     ((double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9));
   return 0;
 }

@@ -219,7 +219,8 @@ class Instance:
         Instance.alive.append(self)
         if make:
             self.init()
-            for name, value in (settings or {}).items():
+            # one process for mx, whatever the machine: pids() gives each program once
+            for name, value in {"smtpd-processes": 1, **(settings or {})}.items():
                 self.cli("set", name.replace("_", "-"), str(value), ok=True)
             for name, lines in (tables or {}).items():
                 self.forget_keys(name, [line.split()[0] for line in lines])
@@ -538,6 +539,17 @@ class Client:
             raise Failed("the message was answered %s, not %d" % (r, code))
         m = re.search(r"queued as (\S+)", r.text)
         return m.group(1) if m else r
+
+
+class Local(Client):
+    """By a local socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(path)
+        self.buffer = b""
+        self.banner = self.reply()
 
 
 def crlf(message):

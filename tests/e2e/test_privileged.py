@@ -3,6 +3,8 @@
 import grp
 import os
 import pwd
+import smtplib
+import ssl
 import subprocess
 
 from harness import (Client, IS_ROOT, Instance, Skip, TOP, check, contains, equal, letter, main, ordinary_user,
@@ -56,6 +58,26 @@ def users():
         equal(int(s["CapEff"], 16), 0, "capabilities of " + name)
         equal(s["NoNewPrivs"], "1", "no_new_privs of " + name)
     check(not [e for e in i.find_events("warning") if "privilege" in e[1]["text"]], "a warning")
+
+
+@test("as root STARTTLS works, and keys and local sockets are root's alone")
+def tls_as_root():
+    only_root()
+    i = Instance(privileged=True, tables={"listen": ["unix:lmtp lmtp"]})
+    i.cli("set", "lmtp-socket-mode", "0660", ok=True)
+    i.cli("build", ok=True)
+    i.start()
+    key = os.stat(i.control("keys/self-signed.key"))
+    equal((key.st_uid, key.st_gid, key.st_mode & 0o777), (0, 0, 0o600), "the key")
+    equal(os.stat(i.dir + "/run/lmtp").st_uid, 0, "the socket's owner")
+    using = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    using.check_hostname, using.verify_mode = False, ssl.CERT_NONE
+    for _ in range(2):
+        with smtplib.SMTP(i.address, i.port) as s:
+            s.starttls(context=using)
+            equal(s.noop()[0], 250)
+        i.cli("reload", ok=True)
+    i.stop()
 
 
 @test("as root mail goes through: local to a system user's Maildir, relayed, deferred, reported")

@@ -6,6 +6,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+static void check(int fact)
+{
+  if (!fact)
+    abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
   const char *why = NULL, *s = (const char *)data;
@@ -15,14 +21,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
   if (len == 0)
     return 0;
   key = (enum access_key)(data[0] % ACCESS_KEYS);
-  if (access_parse(key, s + 1, len - 1, &r, &why) != 0)
-    return why ? 0 : (abort(), 0);
-  if (r.textlen > len || (r.textlen > 0 && (r.text < s || r.text + r.textlen > s + len)))
-    abort();
-  if (r.action == ACCESS_RELAY && (key == ACCESS_HELO || key == ACCESS_SENDER))
-    abort();
+  if (access_parse(key, s + 1, len - 1, &r, &why) != 0) {
+    check(why != NULL);
+    return 0;
+  }
+  check(r.textlen <= len && (r.textlen == 0 || (r.text >= s && r.text + r.textlen <= s + len)));
+  check(r.action != ACCESS_RELAY || (key != ACCESS_HELO && key != ACCESS_SENDER));
+  check(r.fate == FATE_QUEUE || (r.action != ACCESS_REJECT && r.action != ACCESS_DEFER));
+  check(!r.has_helo_policy || key == ACCESS_CLIENT);
+  check(r.delay <= ACCESS_DELAY_MAX && (r.has_delay || r.delay == 0));
+  check(r.rate == 0 || (r.rate <= 1000000 && r.per >= 1000 && r.per <= 86400000));
+  check(r.action != ACCESS_NONE || r.fate != FATE_QUEUE || r.has_helo_policy || r.has_delay || r.rate > 0);
   for (size_t i = 0; i < r.textlen; i++)
-    if (r.text[i] < 32 || r.text[i] > 126)
-      abort();
+    check(r.text[i] >= 32 && r.text[i] <= 126);
   return 0;
 }

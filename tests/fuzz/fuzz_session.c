@@ -15,6 +15,7 @@ static const char *const tables[][3] = {
   {"settings", "header-size-limit", "2k"},
   {"settings", "line-length-limit", "2000"},
   {"settings", "received-limit", "5"},
+  {"settings", "xclient-networks", "2001:db8::/32"},
   {"domains", "example.org", "local"},
   {"access", "client:192.0.2.0/24", "relay"},
   {"settings", "bare-lf-from", "203.0.113.0/24"},
@@ -76,7 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
   client = clients[data[0] % 3];
   ip_parse(client, strlen(client), &ip);
+  fake.has_tls = 1;
+  fake.mechanisms = MECHANISMS_ALL;
   session_start(&s, &fake_world, service_row((enum service_number)(data[0] / 12 % SERVICE_COUNT)), &ip, 25);
+  s.tls.is_on = (data[0] & 128) != 0;
   fake_feed(&s, (const char *)data + 1, len - 1, pieces[data[0] / 3 % 4]);
   check_output(&s.out);
   session_close(&s);
@@ -84,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     abort();
   stralloc_free(&fake.message);
   stralloc_free(&fake.asked);
+  stralloc_free(&fake.secret);
   fake = (struct fake){.table = fake.table};
   return 0;
 }

@@ -15,11 +15,15 @@
 /* what the world does, and what it was given */
 struct fake {
   const struct table *table;
-  int no_auth, no_intake, is_full, is_lost; /* faults */
+  int no_auth, no_intake, is_full, is_lost, no_tls_now; /* faults */
+  int has_tls;
   const char *refuse_open, *refuse_commit;  /* replies of the intake */
   stralloc asked, message;
   unsigned int opened, committed, aborted, unclean; /* unclean: committed, and not lines of CR LF */
   int is_open;
+  unsigned int mechanisms, forgone; /* of AUTH */
+  enum mechanism mechanism;
+  stralloc secret; /* the last one */
 };
 
 static struct fake fake;
@@ -78,8 +82,55 @@ static void fake_abort(struct session *s)
   fake.is_open = 0;
 }
 
-static const struct session_world fake_world = {fake_table, fake_ask,    fake_open,
-                                                fake_data,  fake_commit, fake_abort};
+static unsigned int fake_mechanisms(void)
+{
+  return fake.mechanisms;
+}
+
+/* the mechanism is of no matter: nothing gets a challenge, "ok NAME" is a login, and the rest a
+ * wrong password */
+static int fake_respond(struct session *s, const char *bytes, size_t len)
+{
+  (void)s;
+  return fake.no_auth || !stralloc_copyb(&fake.secret, bytes, len) || !stralloc_0(&fake.secret) ? -1 : 0;
+}
+
+static int fake_login(struct session *s, enum mechanism m, const char *initial, size_t len)
+{
+  fake.mechanism = m;
+  return fake_respond(s, initial ? initial : "", initial ? len : 0);
+}
+
+static void fake_forgo(struct session *s)
+{
+  (void)s;
+  fake.forgone++;
+}
+
+static int fake_can_tls(void)
+{
+  return fake.has_tls;
+}
+
+static int fake_start_tls(struct session *s)
+{
+  (void)s;
+  return fake.no_tls_now ? -1 : 0;
+}
+
+static int fake_binding(struct session *s, const char *type, unsigned char *out)
+{
+  if (!s->tls.is_on || strcmp(type, "tls-exporter") != 0)
+    return -1;
+  memset(out, 'b', 32);
+  return 32;
+}
+
+static const struct session_world fake_world = {
+  .table = fake_table, .ask = fake_ask, .open = fake_open, .data = fake_data, .commit = fake_commit,
+  .abort = fake_abort, .can_tls = fake_can_tls, .start_tls = fake_start_tls, .binding = fake_binding,
+  .mechanisms = fake_mechanisms, .login = fake_login, .respond = fake_respond, .forgo = fake_forgo,
+};
 
 static enum verdict fake_verdict(void)
 {
@@ -97,6 +148,14 @@ static int fake_answer(struct session *s)
   case ASKED:
     session_known(s, fake_verdict(), "");
     return 1;
+  case PROVING:
+    if (fake.secret.len <= 1)
+      session_challenged(s, "what?", 5);
+    else if (strncmp(fake.secret.s, "ok ", 3) == 0)
+      session_proved(s, OUTCOME_OK, fake.secret.s + 3);
+    else
+      session_proved(s, OUTCOME_WRONG, "");
+    return 1;
   case OPENING:
     if (fake.refuse_open) {
       fake.is_open = 0;
@@ -104,6 +163,9 @@ static int fake_answer(struct session *s)
     } else {
       session_opened(s, "42.1");
     }
+    return 1;
+  case SECURING:
+    session_secured(s, "TLSv1.3 TLS_AES_256_GCM_SHA384");
     return 1;
   case COMMITTING:
     fake.is_open = 0;
@@ -130,6 +192,8 @@ static void fake_feed(struct session *s, const char *bytes, size_t len, size_t p
       pending.len -= used;
       continue;
     }
+    if (s->doing == SECURING)
+      pending.len = 0; /* what came in clear */
     if (fake_answer(s))
       continue;
     if (at == len || !session_is_ready(s))

@@ -170,6 +170,25 @@ static void test_sockaddr(void **state)
   }
 }
 
+static void test_list(void **state)
+{
+  static const char list[] = "192.0.2.0/24  2001:db8::/32\t198.51.100.7 ";
+  struct ip ip;
+
+  (void)state;
+  assert_int_equal(ip_list_check(list, strlen(list)), 0);
+  assert_int_equal(ip_list_check("", 0), 0);
+  assert_int_equal(ip_list_check("192.0.2.0/24,198.51.100.7", 25), -1);
+  assert_int_equal(ip_list_check("192.0.2.1/24", 12), -1);
+  assert_int_equal(ip_parse("192.0.2.9", 9, &ip), 0);
+  assert_true(ip_in_list(&ip, list));
+  assert_false(ip_in_list(&ip, ""));
+  assert_int_equal(ip_parse("198.51.100.8", 12, &ip), 0);
+  assert_false(ip_in_list(&ip, list));
+  assert_int_equal(ip_parse("2001:db8::1", 11, &ip), 0);
+  assert_true(ip_in_list(&ip, list));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -177,6 +196,7 @@ int main(void)
     cmocka_unit_test(test_port),   cmocka_unit_test(test_longest_texts_fit),
     cmocka_unit_test(test_in_net), cmocka_unit_test(test_mask),
     cmocka_unit_test(test_loopback), cmocka_unit_test(test_sockaddr),
+    cmocka_unit_test(test_list),
   };
   return cmocka_run_group_tests_name("ip", tests, NULL, NULL);
 }

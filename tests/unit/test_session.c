@@ -22,6 +22,7 @@ static const char *const tables[][3] = {
   {"settings", "greeting-error-limit", "2"},
   {"settings", "command-length-limit", "512"},
   {"settings", "session-message-limit", "3"},
+  {"settings", "xclient-networks", "198.18.0.0/24 2001:db8:1::/48"},
   {"domains", "example.org", "local"},
   {"domains", "mx.example.org", "local"},
   {"domains", "backup.example", "relay"},
@@ -600,6 +601,106 @@ static void bounded_output(void **state)
   session_close(&s);
 }
 
+/* RFC 3207: in its order, once, and all is forgotten; bytes behind it are never a command */
+static void starttls(void **state)
+{
+  unsigned char bound[64];
+  struct session s;
+
+  (void)state;
+  begin(&s, STRANGER);
+  say_text(&s, "STARTTLS\r\n", "502 5.5.1");
+  fake.has_tls = fake.no_tls_now = 1;
+  say_text(&s, "STARTTLS\r\n", "454 4.7.0");
+  fake.no_tls_now = 0;
+  say_text(&s, HELLO, "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"
+                      "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250-STARTTLS\n250 HELP");
+  say_text(&s, "STARTTLS x\r\nMAIL FROM:<s@a.example>\r\nSTARTTLS\r\n", "501 5.5.4\n250\n503 5.5.1");
+  say_text(&s, "RCPT TO:<alice@example.org>\r\nRSET\r\n", "250\n250");
+  assert_int_equal(s.world->binding(&s, "tls-exporter", bound), -1);
+  s.errors = 0;
+  say_text(&s, "STARTTLS\r\nMAIL FROM:<evil@a.example>\r\n", "220 2.0.0");
+  assert_true(s.tls.is_on);
+  assert_string_equal(s.tls.version, "TLSv1.3");
+  assert_string_equal(s.tls.cipher, "TLS_AES_256_GCM_SHA384");
+  assert_int_equal(s.world->binding(&s, "tls-exporter", bound), 32);
+  assert_int_equal(s.hello.name.len, 0);
+  s.errors = 0;
+  say_text(&s, "RCPT TO:<alice@example.org>\r\n", "503 5.5.1");
+  say_text(&s, HELLO, OFFERS);
+  assert_string_equal(session_protocol(&s), "ESMTPS");
+  say_text(&s, "STARTTLS\r\nNOOP\r\n", "503 5.5.1\n250");
+  session_close(&s);
+}
+
+/* a service that begins with TLS says nothing before */
+static void tls_first(void **state)
+{
+  struct session s;
+  struct ip ip;
+
+  (void)state;
+  clear_fake();
+  fake.has_tls = 1;
+  assert_int_equal(ip_parse(STRANGER, strlen(STRANGER), &ip), 0);
+  session_start(&s, &fake_world, service_row(SERVICE_SUBMISSIONS), &ip, 4711);
+  assert_int_equal(s.out.len, 0);
+  assert_false(session_is_ready(&s));
+  session_secured(&s, "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256");
+  assert_true(replies_match(&s.out, "220 mx.example.org ESMTP"));
+  say_text(&s, HELLO, OFFERS);
+  session_close(&s);
+}
+
+/* only listed hosts; the session is the named client's from then on, and its rights too */
+static void xclient(void **state)
+{
+  static const char *const bad[] = {
+    "XCLIENT\r\n", "XCLIENT ADDR=x\r\n", "XCLIENT ADDR\r\n", "XCLIENT PORT=65536\r\n",
+    "XCLIENT FOO=bar\r\n", "XCLIENT LOGIN=a+0Ab\r\n", "XCLIENT PROTO=HTTP\r\n", "XCLIENT NAME=a+b\r\n",
+    "XCLIENT ADDR=192.0.2.1 LOGIN=\r\n",
+  };
+  struct session s;
+
+  (void)state;
+  begin(&s, OURS);
+  say_text(&s, "XCLIENT ADDR=192.0.2.9\r\n", "502 5.5.1");
+  session_close(&s);
+  begin(&s, "198.18.0.1");
+  say_text(&s, HELLO, "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"
+                      "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n"
+                      "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\n250 HELP");
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    s.errors = 0;
+    say_text(&s, bad[i], "501 5.5.4");
+    assert_string_equal(s.client, "198.18.0.1:4711");
+  }
+  say_text(&s, "MAIL FROM:<s@a.example>\r\nXCLIENT ADDR=192.0.2.9\r\nRSET\r\n", "250\n503 5.5.1\n250");
+  say_text(&s, "XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.9 PORT=99 PROTO=esmtp HELO=x LOGIN=a+40b\r\n",
+           "220 mx.example.org ESMTP");
+  assert_string_equal(s.client, "192.0.2.9:99");
+  assert_string_equal(s.login.s, "a@b");
+  s.errors = 0;
+  say_text(&s, "MAIL FROM:<s@a.example>\r\n", "503 5.5.1");
+  say_text(&s, "EHLO a.example\r\nMAIL FROM:<s@a.example>\r\nRCPT TO:<x@elsewhere.example>\r\nRSET\r\n",
+           "250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250 2.0.0");
+  session_close(&s);
+}
+
+static void xclient_unknown(void **state)
+{
+  struct session s;
+
+  (void)state;
+  begin(&s, "198.18.0.1");
+  say_text(&s, "XCLIENT ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] LOGIN=[UNAVAILABLE]\r\n", "220");
+  assert_string_equal(s.client, "0.0.0.0:0");
+  assert_int_equal(s.login.len, 0);
+  say_text(&s, "XCLIENT ADDR=IPV6:2001:db8::7\r\n", "220");
+  assert_string_equal(s.client, "[2001:db8::7]:0");
+  session_close(&s);
+}
+
 #define TO_ALICE "MAIL FROM:<s@a.example>\r\nRCPT TO:<alice@example.org>\r\n"
 
 /* BDAT: what is sent, what is answered, and the message that comes of it (NULL: none) */
@@ -763,7 +864,7 @@ static void verbs_of_a_service(void **state)
     {SERVICE_MX, "203.0.113.9", "8BITMIME", 0}, {SERVICE_MX, "203.0.113.9", "CHUNKING", 1},
     {SERVICE_SUBMISSION, "203.0.113.9", "8BITMIME", 1}, {SERVICE_SUBMISSION, "203.0.113.9", "CHUNKING", 0},
     {SERVICE_SUBMISSION, STRANGER, "CHUNKING", 1}, {SERVICE_SUBMISSION, STRANGER, "LIMITS", 0},
-    {SERVICE_SUBMISSIONS, STRANGER, "LIMITS", 1},
+    {SERVICE_MX, STRANGER, "LIMITS", 1},
   };
 
   (void)state;
@@ -799,8 +900,8 @@ static void completed(void **state)
 
   (void)state;
   for (size_t piece = 1; piece < sizeof sent; piece++) {
-    begin_at(&s, SERVICE_SUBMISSIONS, OURS);
-    say_text(&s, HELLO "MAIL FROM:<>\r\nRCPT TO:<x@b.example>\r\nDATA\r\n", OFFERS "\n250\n250\n354");
+    begin_at(&s, SERVICE_SUBMISSION, OURS);
+    say_text(&s, "HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@b.example>\r\nDATA\r\n", "250\n250\n250\n354");
     say(&s, sent, sizeof sent - 1, piece, "250");
     at = memmem(fake.message.s, fake.message.len, "Subject", 7);
     assert_non_null(at);
@@ -914,7 +1015,10 @@ int main(void)
     cmocka_unit_test(long_commands),   cmocka_unit_test(many_recipients),
     cmocka_unit_test(intake_faults),   cmocka_unit_test(slow_intake),
     cmocka_unit_test(names),           cmocka_unit_test(envelope),
-    cmocka_unit_test(bounded_output),  cmocka_unit_test(chunks),
+    cmocka_unit_test(bounded_output),   cmocka_unit_test(starttls),
+    cmocka_unit_test(tls_first),        cmocka_unit_test(xclient),
+    cmocka_unit_test(xclient_unknown),
+    cmocka_unit_test(chunks),
     cmocka_unit_test(refused_chunks),  cmocka_unit_test(slow_intake_and_chunks),
     cmocka_unit_test(lmtp),            cmocka_unit_test(verbs_of_a_service), cmocka_unit_test(help),
     cmocka_unit_test(completed),       cmocka_unit_test(bare_lf_taken),
