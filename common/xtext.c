@@ -104,6 +104,7 @@ static size_t embedded_span(const char *s, size_t len)
 /* the character that s begins with, and its length; what is no UTF-8 is a byte by itself */
 static unsigned long utf8_character(const char *s, size_t len, size_t *used)
 {
+  static const unsigned long least[] = {0, 0, 0x80, 0x800, 0x10000};
   unsigned char c = (unsigned char)s[0];
   size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
   unsigned long v = n == 1 ? c : c & (0x7fU >> n);
@@ -115,6 +116,10 @@ static unsigned long utf8_character(const char *s, size_t len, size_t *used)
       return c;
     }
     v = v << 6 | ((unsigned char)s[i] & 0x3f);
+  }
+  if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff)) {
+    *used = 1;
+    return c;
   }
   return v;
 }

@@ -67,7 +67,8 @@ static void utf8(void **state)
     const char *kept; /* NULL: illegal */
   } cases[] = {
     {"a@b", 0, "a@b"}, {"\\x{E4}@b", 0, "\\x{E4}@b"}, {"\xc3\xa4@b", 1, "\\x{E4}@b"},
-    {"\xc3\xa4@b", 0, NULL}, {"\xc3@b", 1, NULL}, {"\xe4@b", 1, NULL}, {"\xc2\x85", 1, NULL},
+    {"\xc3\xa4@b", 0, NULL}, {"\xc3@b", 1, NULL}, {"\xe4@b", 1, NULL}, {"\xff\x81\x85\x81", 1, NULL}, {"\xe0\x82\xa0", 1, NULL},
+    {"\xed\xa0\x80", 1, NULL}, {"\xf4\x90\x80\x80", 1, NULL}, {"\xc2\x85", 1, NULL},
     {"a+2Bb", 0, "a+2Bb"}, {"a+2", 0, NULL}, {"a+0Ab", 0, NULL}, {"a=b", 0, NULL}, {"a b", 0, NULL}, {"\\", 0, NULL},
     {"\\x{}", 0, NULL}, {"\\x{A}", 0, NULL}, {"\\x{0A}", 0, NULL}, {"\\x{85}", 0, NULL},
     {"\\x{D800}", 0, NULL}, {"\\x{110000}", 0, NULL}, {"\\x{10FFFF}", 0, "\\x{10FFFF}"},
