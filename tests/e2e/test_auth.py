@@ -261,7 +261,12 @@ def relayed():
     text = "\n".join(str(m) for m in sink.messages)
     contains(text, "with ESMTPA id", "with ESMTPSA (TLSv1.3")
     check("(login alice)" not in text, "the login is told")
-    j = make(settings={"received-login": "yes"})
+    j = make(settings={"received-login": "yes", "auth-on-mx": "yes"})
+    with Client(j) as c:  # and on mx where a setting says so
+        contains(c.cmd("EHLO client.example", 250).text, "AUTH SCRAM-SHA-256 PLAIN LOGIN")
+        c.cmd(plain("alice", PASSWORD), 235)
+        c.cmd("MAIL FROM:<alice@heloise.example>", 250)
+        c.cmd("RCPT TO:<x@far.example>", 250)
     with client(j) as c:
         c.cmd(plain("alice", PASSWORD), 235)
         c.send("alice@heloise.example", "bob@heloise.example", letter("with a name"))
@@ -333,15 +338,19 @@ def limits():
     check(i.find_events("login_failed", user="alice", reason="this login failed too often"), "no event")
 
 
-@test("hostile names are written so that no log line breaks")
+@test("hostile names are written so that no log line breaks, and the manual's filter finds the client's address")
 def log_lines():
     i = make(settings={"auth-failure-limit": 1000})
-    with client(i) as c:
+    with client(i, "127.0.0.55") as c:
         refuse(c.cmd(plain('x" client=1.2.3.4 \xff\\', "p")), 535, "5.7.8")
     lines = [line for line in i.log_text().splitlines() if line.startswith("login_failed ")]
     equal(len(lines), 1)
     check(all(32 <= ord(ch) < 127 for ch in lines[0]), lines[0])
     check(len(re.findall(r' client=(?=[^"]*(?:"[^"]*"[^"]*)*$)', lines[0])) == 1, lines[0])
+    with open(TOP + "/smtpd/heloise-auth.8") as f:
+        filter_ = [line for line in f if line.startswith("failregex = ")][0][12:].strip().replace("\\e", "\\")
+    found = re.match(filter_.replace("<HOST>", r"(?P<host>[0-9a-f.:]+)"), lines[0])
+    equal(found and found.group("host"), "127.0.0.55")
 
 
 @test("a slow hash holds nobody else up: logins by SCRAM and recipients go on, as many as there are slow ones")

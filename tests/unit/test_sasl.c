@@ -1,4 +1,4 @@
-/* test_sasl.c - the words of logging in, base64, and PLAIN */
+/* test_sasl.c - the words of logging in, base64, PLAIN, and what Dovecot says */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 
 #include "common/base64.h"
 #include "common/sasl.h"
+#include "smtpd/dovecot_reply.h"
 
 static void base64(void **state)
 {
@@ -129,6 +130,49 @@ static void words(void **state)
   stralloc_free(&out);
 }
 
+static void dovecot_lines(void **state)
+{
+  static const struct {
+    const char *line;
+    int r;
+    enum dovecot_word word;
+    uint32_t id;
+    const char *value;
+    int is_temporary;
+  } cases[] = {
+    {"VERSION\t1\t2", 0, DOVECOT_VERSION, 0, "1", 0},
+    {"MECH\tSCRAM-SHA-256\tmutual-auth", 0, DOVECOT_MECH, 0, "SCRAM-SHA-256", 0},
+    {"DONE", 0, DOVECOT_DONE, 0, "", 0},
+    {"COOKIE\tabc", 0, DOVECOT_OTHER, 0, "", 0},
+    {"OK\t7\tuser=dora\tresp=x", 0, DOVECOT_OK, 7, "dora", 0},
+    {"OK\t4294967295", 0, DOVECOT_OK, 4294967295U, "", 0},
+    {"CONT\t1\tcj0=", 0, DOVECOT_CONT, 1, "cj0=", 0},
+    {"CONT\t1\t", 0, DOVECOT_CONT, 1, "", 0},
+    {"CONT\t1", 0, DOVECOT_CONT, 1, "", 0},
+    {"FAIL\t9\tuser=x\ttemp", 0, DOVECOT_FAIL, 9, "x", 1},
+    {"FAIL\t9\ttemporary", 0, DOVECOT_FAIL, 9, "", 0},
+    {"OK", -1, DOVECOT_OK, 0, "", 0},
+    {"OK\tx\tuser=a", -1, DOVECOT_OK, 0, "", 0},
+    {"OK\t4294967296", -1, DOVECOT_OK, 0, "", 0},
+    {"FAIL\t-1", -1, DOVECOT_FAIL, 0, "", 0},
+    {"MECH", -1, DOVECOT_MECH, 0, "", 0},
+    {"", 0, DOVECOT_OTHER, 0, "", 0},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct dovecot_reply r;
+    assert_int_equal(dovecot_reply_read(cases[i].line, strlen(cases[i].line), &r), cases[i].r);
+    assert_int_equal(r.word, cases[i].word);
+    if (cases[i].r != 0)
+      continue;
+    assert_int_equal(r.id, cases[i].id);
+    assert_int_equal(r.valuelen, strlen(cases[i].value));
+    assert_memory_equal(r.value, cases[i].value, r.valuelen);
+    assert_int_equal(r.is_temporary, cases[i].is_temporary);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -136,6 +180,7 @@ int main(void)
     cmocka_unit_test(plain),
     cmocka_unit_test(logins),
     cmocka_unit_test(words),
+    cmocka_unit_test(dovecot_lines),
   };
 
   return cmocka_run_group_tests_name("sasl", tests, NULL, NULL);
