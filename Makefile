@@ -27,7 +27,7 @@ OWFAT_LIBS ?= -lowfat
 LIBS        = $(CDB_LIBS) $(OWFAT_LIBS) -ljansson -lxxhash -lseccomp -lidn2 -lssl -lcrypto -lgsasl -lcrypt -lpthread
 
 COMMON_SRC   := $(patsubst %,common/%.c,wire chan loop log program settings table route ip units \
-                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit write aside libexec service sasl base64 dnslist)
+                verdict instance address xtext hello access verbs content header retry peerwords localuser confine json tls tls_trust eightbit write aside libexec service sasl base64 dnslist idna)
 MESSAGE_SRC  := queue/envelope.c queue/notify.c queue/history.c queue/halfline.c queue/dialogue.c
 ASK_SRC      := resolve/ask.c resolve/answer.c resolve/mx.c
 INSPECT_SRC  := $(patsubst %,queue/%.c,inspect sight request filter why story show_transcript show_content mailq stats \
@@ -42,8 +42,8 @@ COMMANDS_SRC := $(patsubst %,queue/%.c,command desk choice act_command verify_co
                 $(INSPECT_SRC) deliver/peers_command.c deliver/offers_report.c $(PROBE_SRC)
 
 # one session, without its socket: what heloise-smtpd serves and `heloise access test` plays
-SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_starttls verb_xclient verb_auth verb_other \
-                enddata received access_check judge decide stress sender)
+SESSION_SRC  := $(patsubst %,smtpd/%.c,session verbtable command verb_hello verb_mail verb_rcpt verb_data verb_bdat verb_starttls verb_xclient verb_auth verb_other \
+                bdat enddata complete received access_check judge decide stress sender)
 
 CLIENTDNS_SRC := smtpd/clientdns.c smtpd/dnsanswers.c smtpd/asklink.c smtpd/slots.c
 

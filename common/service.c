@@ -17,6 +17,17 @@ const struct service *service_find(const char *word, size_t len)
   return NULL;
 }
 
+const char *service_prefix(const struct service *s)
+{
+  static const char *const prefixes[SERVICE_COUNT] = {
+#define X(name, word, tls, login, completes, lmtp) word ":",
+    SERVICES(X)
+#undef X
+  };
+
+  return prefixes[s->number];
+}
+
 const struct service *service_row(enum service_number n)
 {
   return &rows[n];

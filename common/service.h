@@ -31,6 +31,8 @@ struct service {
 
 /* the service with this word; NULL when there is none */
 const struct service *service_find(const char *word, size_t len);
+/* "mx:" and so on: what stands before a network in keys of tables */
+const char *service_prefix(const struct service *s);
 const struct service *service_row(enum service_number n);
 
 /* a key of table `listen` that is a local socket, "unix:NAME": NAME, else NULL. It names a file

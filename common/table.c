@@ -16,6 +16,8 @@
 
 #include <stralloc.h>
 
+#include "common/idna.h"
+
 #define FORMAT "heloise-tables 1"
 #define KEY_MAX 1024
 
@@ -129,12 +131,11 @@ int table_has_lines(const struct table *t, const char *name)
 int table_domain(const struct table *t, const char *name, const char *domain, size_t len,
                  struct table_value *v)
 {
-  char lower[256] = "";
+  char lower[IDNA_MAX + 1] = "";
 
-  if (len == 0 || len >= sizeof lower)
+  len = idna_ascii(domain, len, lower);
+  if (len == 0)
     return table_get(t, name, "*", 1, v);
-  for (size_t i = 0; i < len; i++)
-    lower[i] = domain[i] >= 'A' && domain[i] <= 'Z' ? (char)(domain[i] + 32) : domain[i];
   if (table_get(t, name, lower, len, v))
     return 1;
   for (size_t i = 1; i < len; i++)

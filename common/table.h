@@ -29,7 +29,7 @@ int table_dup(const struct table *t);
 /* exact look-up of key in table `name`: 1 found, 0 not. A NULL t holds nothing. */
 int table_get(const struct table *t, const char *name, const char *key, size_t len,
               struct table_value *v);
-/* domain: exact name, then the longest .suffix, then "*". Any case. */
+/* domain: exact name, then the longest .suffix, then "*". Any case, U-labels too. */
 int table_domain(const struct table *t, const char *name, const char *domain, size_t len,
                  struct table_value *v);
 /* the most specific network with this key prefix ("client:" or ""), then prefix + "*" */

@@ -7,6 +7,7 @@
  *   hexchar = "+" 2HEXDIG, in upper case */
 #include "common/xtext.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,18 @@ int xtext_is(const char *s, size_t len)
   return 1;
 }
 
+int xtext_is_printable(const char *s, size_t len)
+{
+  size_t used;
+
+  for (size_t i = 0; i < len; i += used) {
+    int c = xtext_byte(s + i, len - i, &used);
+    if (c < 32 || c > 126)
+      return 0;
+  }
+  return 1;
+}
+
 int xtext_decode(const char *s, size_t len, stralloc *out)
 {
   size_t used;
@@ -72,9 +85,26 @@ static int cat_xtext(stralloc *out, const char *s, size_t len)
   return 0;
 }
 
+/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}": its bytes; 0 when s begins with none */
+static size_t embedded_span(const char *s, size_t len)
+{
+  unsigned long v = 0;
+  size_t n = 3;
+
+  if (len < 5 || memcmp(s, "\\x{", 3) != 0)
+    return 0;
+  for (; n < len && n < 9 && hex(s[n]) >= 0; n++)
+    v = v * 16 + (unsigned long)hex(s[n]);
+  return n > 4 && n < len && s[n] == '}' && v >= 32 && (v < 0x7f || v >= 0xa0) && v <= 0x10ffff &&
+             (v < 0xd800 || v > 0xdfff)
+           ? n + 1
+           : 0;
+}
+
 /* the character that s begins with, and its length; what is no UTF-8 is a byte by itself */
 static unsigned long utf8_character(const char *s, size_t len, size_t *used)
 {
+  static const unsigned long least[] = {0, 0, 0x80, 0x800, 0x10000};
   unsigned char c = (unsigned char)s[0];
   size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
   unsigned long v = n == 1 ? c : c & (0x7fU >> n);
@@ -86,6 +116,10 @@ static unsigned long utf8_character(const char *s, size_t len, size_t *used)
       return c;
     }
     v = v << 6 | ((unsigned char)s[i] & 0x3f);
+  }
+  if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff)) {
+    *used = 1;
+    return c;
   }
   return v;
 }
@@ -104,6 +138,30 @@ int xtext_ascii(stralloc *out, const char *s, size_t len)
     }
     snprintf(escaped, sizeof escaped, "\\x{%lX}", c);
     if (!stralloc_cats(out, escaped))
+      return -1;
+  }
+  return 0;
+}
+
+int xtext_utf8(stralloc *out, const char *s, size_t len, int has_utf8)
+{
+  size_t used;
+
+  for (size_t i = 0; i < len; i += used) {
+    int is_ascii = (unsigned char)s[i] < 128, r;
+    unsigned long c = utf8_character(s + i, len - i, &used);
+    if (is_ascii && s[i] == '\\')
+      used = embedded_span(s + i, len - i);
+    else if (is_ascii && (c <= 32 || c >= 127 || !xtext_is_printable(s + i, c == '+' && len - i > 2 ? 3 : 1)))
+      used = 0;
+    else if (!is_ascii && (!has_utf8 || used == 1 || c < 0xa0))
+      used = 0;
+    errno = EINVAL;
+    if (used == 0)
+      return -1;
+    errno = ENOMEM;
+    r = is_ascii ? (stralloc_catb(out, s + i, used) ? 0 : -1) : xtext_ascii(out, s + i, used);
+    if (r != 0)
       return -1;
   }
   return 0;

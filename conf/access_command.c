@@ -39,6 +39,7 @@ struct trial {
 };
 
 static struct trial trial;
+static const char by_users[] = "users";
 
 /* ---- what is looked at */
 
@@ -135,7 +136,7 @@ static void answer_user(struct session *s)
 
   saw(NULL, "user", v == V_OK ? "is known here" : v == V_PERM ? "is not known here" : why, "", "");
   if (v != V_OK)
-    saw(NULL, "decided", "users", "", "");
+    saw(NULL, "decided", by_users, "", "");
   session_known(s, v, why);
   localuser_free(&u);
 }
@@ -163,11 +164,12 @@ static int tell(struct session *s, const char *verb, const char *argument, const
   session_feed(s, line, (size_t)n);
   if (s->doing == ASKED)
     answer_user(s);
-  if (s->decided && !trial.decided[0])
-    snprintf(trial.decided, sizeof trial.decided, "%s", s->decided);
   if (s->doing == PAUSED)
     session_go_on(s);
   keep_reply(s);
+  /* what let it pass so far has not refused it: a malformed command does that by itself */
+  if (trial.reply[0] != '2' && strcmp(trial.decided, by_users) != 0)
+    snprintf(trial.decided, sizeof trial.decided, "%s", s->decided ? s->decided : "");
   if (trial.is_json) {
     json_t *o = json_object();
     line[n - 2] = 0;

@@ -37,6 +37,7 @@ static const struct {
   {"NUMBER", "a number"},
   {"SIZE", "a size in bytes, or with k, m or g"},
   {"DURATION", "a duration with ms, s, m, h, d or w; without a unit, seconds"},
+  {"NETWORKS", "addresses and networks, each as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"},
   {"SERVERS", "addresses, which may stand in brackets, each with @PORT where it is not 53"},
   {"MAILBOX", "a path under the home directory that ends with a slash"},
   {"HELOPOLICY", "junk, normal or strict"},

@@ -142,6 +142,21 @@ static int key_net(const char *s, size_t len, struct tablekey *k, const char **w
   return ip_net_parse(s, len, &k->net);
 }
 
+/* [SERVICE:]network */
+static int key_verbs(const char *s, size_t len, struct tablekey *k, const char **why)
+{
+  const char *colon = memchr(s, ':', len);
+  size_t n = colon ? (size_t)(colon - s) : 0;
+  const struct service *service = service_find(s, n);
+  int r;
+
+  if (!service)
+    return key_net(s, len, k, why);
+  k->prefix = service_prefix(service);
+  r = key_net(colon + 1, len - n - 1, k, why);
+  return r == 0 && !k->is_net ? put(k, s, len) : r;
+}
+
 static int key_peer(const char *s, size_t len, struct tablekey *k, const char **why)
 {
   char text[IP_PORT_TEXT];
@@ -432,7 +447,7 @@ static const struct tabletype types[] = {
   {"access", key_access, value_access, NULL, 0},
   {"dnslists", key_dnslist, value_dnslists, NULL, 0},
   {"peers", key_peer, value_peers, NULL, 0},
-  {"verbs", key_net, value_verbs, NULL, 0},
+  {"verbs", key_verbs, value_verbs, NULL, 0},
   {"retry", key_destination, value_retry, NULL, 0},
   {"certificates", key_destination, value_certificates, files_certificates, 0},
   {"senders", key_sender, value_senders, NULL, 0},

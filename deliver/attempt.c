@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/idna.h"
 #include "common/log.h"
 #include "common/settings.h"
 #include "deliver/attempt_hosts.h"
@@ -256,12 +257,16 @@ static int pick_recipients(struct attempt *a)
   return a->n ? 0 : -1;
 }
 
-static int has_8bit(const char *s)
+/* an address goes out without SMTPUTF8 when its domain alone is not ASCII: in A-labels */
+static int is_global(const char *address)
 {
-  for (; *s; s++)
-    if ((unsigned char)*s > 127)
-      return 1;
-  return 0;
+  const char *at = strrchr(address, '@');
+  char ascii[IDNA_MAX + 1];
+
+  if (!idna_is_needed(address, strlen(address)))
+    return 0;
+  return !at || idna_is_needed(address, (size_t)(at - address)) ||
+         idna_ascii(at + 1, strlen(at + 1), ascii) == 0;
 }
 
 int attempt_needs_utf8(const struct attempt *a)
@@ -270,9 +275,9 @@ int attempt_needs_utf8(const struct attempt *a)
 
   if (!(a->env.flags & ENVELOPE_SMTPUTF8))
     return 0;
-  needs = has_8bit(a->env.sender) || (a->env.content & CONTENT_8BIT_HEADER);
+  needs = is_global(a->env.sender) || (a->env.content & CONTENT_8BIT_HEADER);
   for (size_t i = 0; i < a->n && !needs; i++)
-    needs = has_8bit(a->recipient[i].rcpt->address);
+    needs = is_global(a->recipient[i].rcpt->address);
   return needs != 0;
 }
 

@@ -123,7 +123,8 @@ size_t attempt_left(const struct attempt *a);
 /* "0-4,9": marks the numbers named in it, ascending, below max, in set[max]. How many, or 0
  * when it is malformed. Pure. */
 size_t attempt_ranges(const char *s, size_t max, unsigned char *set);
-/* whether the message cannot go without SMTPUTF8: an address or its header is not ASCII */
+/* whether the message cannot go without SMTPUTF8: a local part or its header is not ASCII, or a
+ * domain has no A-labels */
 int attempt_needs_utf8(const struct attempt *a);
 /* whether this instance itself listens there (LADDER.md A9) */
 int attempt_is_own(const struct attempt_own *own, const struct ip *ip, uint16_t port);

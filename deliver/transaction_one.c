@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/idna.h"
 #include "common/settings.h"
 #include "common/units.h"
 #include "common/verbs.h"
@@ -22,12 +23,28 @@ static int cats(stralloc *out, const char *a, const char *b)
   return stralloc_cats(out, a) && stralloc_cats(out, b);
 }
 
+/* the address, its domain in A-labels when MAIL has no SMTPUTF8 (RFC 6531 3.2) */
+static int cat_address(const struct session *s, stralloc *out, const char *address)
+{
+  const char *at = strrchr(address, '@');
+  char ascii[IDNA_MAX + 1];
+
+  if ((s->facts & IF_UTF8) || !at || !idna_is_needed(at, strlen(at)) ||
+      idna_ascii(at + 1, strlen(at + 1), ascii) == 0)
+    return stralloc_cats(out, address);
+  return stralloc_catb(out, address, (size_t)(at + 1 - address)) && stralloc_cats(out, ascii);
+}
+
 static int cat_mail(struct transaction *t, stralloc *out)
 {
   struct session *s = t->s;
   const struct envelope *e = &s->attempt->env;
-  int ok = cats(out, "MAIL FROM:<", t->is_silent ? "" : e->sender) && stralloc_cats(out, ">");
+  int ok;
 
+  if ((s->verbs & VERB_SMTPUTF8) && (e->flags & ENVELOPE_SMTPUTF8))
+    s->facts |= IF_UTF8;
+  ok = stralloc_cats(out, "MAIL FROM:<") && cat_address(s, out, t->is_silent ? "" : e->sender) &&
+       stralloc_cats(out, ">");
   if ((s->verbs & VERB_SIZE) && t->size) {
     s->facts |= IF_SIZE;
     ok = ok && stralloc_cats(out, " SIZE=") && units_format_number(out, t->size) == 0;
@@ -36,10 +53,8 @@ static int cat_mail(struct transaction *t, stralloc *out)
     s->facts |= IF_BODY;
     ok = ok && stralloc_cats(out, " BODY=8BITMIME");
   }
-  if ((s->verbs & VERB_SMTPUTF8) && (e->flags & ENVELOPE_SMTPUTF8)) {
-    s->facts |= IF_UTF8;
+  if (s->facts & IF_UTF8)
     ok = ok && stralloc_cats(out, " SMTPUTF8");
-  }
   if ((s->verbs & VERB_DSN) && e->ret[0]) {
     s->facts |= IF_DSN;
     ok = ok && cats(out, " RET=", e->ret);
@@ -54,7 +69,8 @@ static int cat_mail(struct transaction *t, stralloc *out)
 static int cat_rcpt(struct transaction *t, const struct envelope_rcpt *r, stralloc *out)
 {
   struct session *s = t->s;
-  int ok = cats(out, "RCPT TO:<", r->address) && stralloc_cats(out, ">");
+  int ok = stralloc_cats(out, "RCPT TO:<") && cat_address(s, out, r->address) &&
+           stralloc_cats(out, ">");
 
   if ((s->verbs & VERB_DSN) && r->notify[0]) {
     s->facts |= IF_DSN;

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "common/idna.h"
 #include "common/ip.h"
 #include "queue/envelope.h"
 
@@ -55,8 +56,13 @@ static int choose(const struct table *t, const char *domain, struct nexthop *hop
   struct table_value v;
   size_t len = strlen(domain);
   const char *why;
+  char ascii[IDNA_MAX + 1];
 
   memset(hop, 0, sizeof *hop);
+  if (idna_is_needed(domain, len) && idna_ascii(domain, len, ascii)) {
+    domain = ascii; /* one destination, whichever way it is written */
+    len = strlen(ascii);
+  }
   if (len == 0) {
     hop->kind = HOP_LOCAL;
     return say(rule, "it has no domain, so it is local", "", "");

@@ -20,12 +20,14 @@
 #include "common/loop.h"
 #include "common/settings.h"
 #include "common/write.h"
+#include "common/xtext.h"
 #include "queue/commit.h"
 #include "queue/incoming.h"
 
 #define IN_MEMORY (128 * 1024)              /* of one message, then it goes to tmp */
 #define ALL_IN_MEMORY (64 * 1024 * 1024)    /* of all messages, then each new byte goes to tmp */
 #define SCARCE (64 * 1024 * 1024)           /* room left on the disk */
+#define OURS_MAX (8 * 1024)                 /* bytes of fields that smtpd adds, beyond message-size-limit */
 #define MEMORY_MAX (256 * 1024 * 1024)      /* envelopes too; beyond it no message is begun */
 
 static int queue_fd;
@@ -211,7 +213,7 @@ static int is_new_rcpt(struct incoming *in, const char *address, const char *not
 
 int receive_rcpt(struct incoming *in, const char *address, const char *notify, const char *orcpt)
 {
-  if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, 600))
+  if (in->missing == 0 || !is_address(address, 0) || !is_notify(notify) || !is_word(orcpt, XTEXT_ORCPT_ROOM))
     return -1;
   if (in->head.len > ENVELOPE_MAX - 4096 ||
       (is_new_rcpt(in, address, notify, orcpt) &&
@@ -282,7 +284,7 @@ int receive_data(struct incoming *in, const char *s, size_t len)
     error = ENOMEM;
   }
   count(in);
-  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit) {
+  if (in->ops->limits == RECEIVE_REFUSES && in->content.size > settings.message_size_limit + OURS_MAX) {
     refuse(in, too_big);
     return -1;
   }
@@ -346,7 +348,7 @@ static const char *content_fault(const struct content *c, enum receive_limits li
     return malformed;
   if (limits != RECEIVE_REFUSES)
     return NULL;
-  if (c->size > settings.message_size_limit)
+  if (c->size > settings.message_size_limit + OURS_MAX)
     return too_big;
   if (c->header_size > settings.header_size_limit)
     return big_header;

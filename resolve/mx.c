@@ -7,8 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include <idn2.h>
-
+#include "common/idna.h"
 #include "resolve/answer.h"
 
 /* what an answer without records means: the rows of LADDER.md 1.6 */
@@ -126,17 +125,13 @@ static enum verdict read_mx(const struct ask_question *q, struct mx_list *list,
 /* the name to ask for, in A-labels */
 static int ascii_name(const char *domain, char name[ASK_NAME_MAX + 1])
 {
-  char *alabels = NULL;
-  int r = -1;
+  char alabels[IDNA_MAX + 1];
+  size_t n;
 
   if (answer_name(domain, strlen(domain), name) == 0)
     return 0;
-  if (strlen(domain) <= 4 * ASK_NAME_MAX &&
-      idn2_lookup_u8((const uint8_t *)domain, (uint8_t **)&alabels,
-                     IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
-    r = answer_name(alabels, strlen(alabels), name);
-  idn2_free(alabels);
-  return r;
+  n = idna_ascii(domain, strlen(domain), alabels);
+  return n ? answer_name(alabels, n, name) : -1;
 }
 
 /* an address in place of a name: "192.0.2.1", "[192.0.2.1]", "[IPv6:2001:db8::1]" */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "common/idna.h"
 #include "common/verbs.h"
 
 static void none(struct access_line *l)
@@ -76,6 +77,21 @@ static int get_address(const struct table *t, enum access_key key, const char *a
          get_name(t, key, at ? at + 1 : address, l);
 }
 
+/* in lower case, the domain in A-labels where it has such */
+static void normal_form(const char *address, char out[ADDRESS_MAX + IDNA_MAX + 1])
+{
+  size_t len = strnlen(address, ADDRESS_MAX);
+  const char *at = memrchr(address, '@', len);
+  size_t local = at ? (size_t)(at + 1 - address) : 0;
+  char domain[IDNA_MAX + 1];
+
+  for (size_t i = 0; i < len; i++)
+    out[i] = address[i] >= 'A' && address[i] <= 'Z' ? (char)(address[i] + 32) : address[i];
+  out[len] = 0;
+  if (at && idna_is_needed(at, len - local + 1) && idna_ascii(at + 1, len - local, domain))
+    strcpy(out + local, domain);
+}
+
 static int get_login(const struct table *t, enum access_key key, const char *login,
                      struct access_line *l)
 {
@@ -103,13 +119,10 @@ int access_of_text(const struct table *t, enum access_key key, const char *text,
                                            struct access_line *) = {
     [ACCESS_HOST] = get_host, [ACCESS_LOGIN] = get_login,    [ACCESS_TLS] = get_tls,
     [ACCESS_HELO] = get_name, [ACCESS_SENDER] = get_address, [ACCESS_RCPT] = get_address};
-  char lower[ADDRESS_MAX + 1];
-  size_t len = strnlen(text, ADDRESS_MAX);
+  char lower[ADDRESS_MAX + IDNA_MAX + 1];
 
   none(l);
-  for (size_t i = 0; i < len; i++)
-    lower[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + 32) : text[i];
-  lower[len] = 0;
+  normal_form(text, lower);
   return getters[key] ? getters[key](t, key, lower, l) : 0;
 }
 
@@ -124,13 +137,17 @@ enum domain_kind access_domain(const struct table *t, const char *domain)
                                      : DOMAIN_OTHER;
 }
 
-uint32_t access_verbs_off(const struct table *t, const struct ip *ip)
+uint32_t access_verbs_off(const struct table *t, const struct service *service, const struct ip *ip)
 {
   struct table_value v;
   const char *why;
   uint32_t off;
 
-  if (!table_net(t, "verbs", "", ip, &v) || verbs_parse(v.s, v.len, &off, NULL, &why) != 0)
+  if (!table_net(t, "verbs", service_prefix(service), ip, &v) && !table_net(t, "verbs", "", ip, &v))
     return 0;
+  if (verbs_parse(v.s, v.len, &off, NULL, &why) != 0)
+    return 0;
+  if (off & VERB_8BITMIME)
+    off |= VERB_SMTPUTF8; /* RFC 6531 3.1: never without it */
   return off;
 }

@@ -9,6 +9,7 @@
 
 #include "common/access.h"
 #include "common/ip.h"
+#include "common/service.h"
 #include "common/table.h"
 
 /* a line of table access */
@@ -33,7 +34,8 @@ int access_of_text(const struct table *t, enum access_key key, const char *text,
 enum domain_kind { DOMAIN_OTHER, DOMAIN_LOCAL, DOMAIN_RELAY };
 enum domain_kind access_domain(const struct table *t, const char *domain);
 
-/* the verbs (common/verbs.h) that are not offered to this client */
-uint32_t access_verbs_off(const struct table *t, const struct ip *ip);
+/* the verbs (common/verbs.h) that are not offered to this client of a service: by the keys
+ * SERVICE:NETWORK of table verbs if one fits, else by those of a network alone */
+uint32_t access_verbs_off(const struct table *t, const struct service *service, const struct ip *ip);
 
 #endif

@@ -4,7 +4,7 @@
  *
  *   esmtp-param   = esmtp-keyword [ "=" esmtp-value ]
  *   esmtp-keyword = ( ALPHA / DIGIT ) *( ALPHA / DIGIT / "-" )
- *   esmtp-value   = 1*( %d33-60 / %d62-126 )
+ *   esmtp-value   = 1*( %d33-60 / %d62-126 / UTF8-non-ascii )      (RFC 6531 3.3)
  */
 #include "smtpd/command.h"
 
@@ -67,7 +67,7 @@ static int is_key_char(char c)
 
 static int is_value_char(char c)
 {
-  return c >= 33 && c <= 126 && c != '=';
+  return (c >= 33 && c <= 126 && c != '=') || (unsigned char)c >= 128;
 }
 
 int command_param(const char **s, size_t *len, struct command_param *p)

@@ -22,7 +22,7 @@ int command_is(const struct command *c, const char *verb);
  * after it are taken). 0, or -1 when arg does not begin so. */
 int command_after(const struct command *c, const char *word, const char **rest, size_t *len);
 
-/* an esmtp-param: keyword [ "=" value ] */
+/* an esmtp-param: keyword [ "=" value ]; bytes above 127 in a value may be anything */
 struct command_param {
   const char *key, *value;
   size_t keylen, valuelen;

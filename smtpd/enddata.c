@@ -28,10 +28,19 @@ static void end_line(struct enddata *e)
   e->state = ENDDATA_START;
 }
 
+/* a bare LF that is taken */
+static void take_lf(struct enddata *e, struct pass *p)
+{
+  put(e, p, "\r\n", 2);
+  p->in++;
+  end_line(e);
+  e->after_lf = 1;
+}
+
 /* takes the bytes up to the next CR or LF at once */
 static void text(struct enddata *e, struct pass *p)
 {
-  size_t n = (size_t)(p->end - p->in), room = (size_t)(p->full - p->out);
+  size_t n = (size_t)(p->end - p->in), room = (size_t)(p->full - p->out) - 2;
   const char *stop;
 
   if (n > room)
@@ -40,16 +49,18 @@ static void text(struct enddata *e, struct pass *p)
   if (stop)
     n = (size_t)(stop - p->in);
   stop = memchr(p->in, '\n', n);
-  if (stop) {
-    n = (size_t)(stop - p->in) + 1;
+  if (stop)
+    n = (size_t)(stop - p->in) + !e->takes_lf;
+  if (stop && !e->takes_lf)
     e->has_bare_lf = 1;
-  }
   if (memchr(p->in, 0, n))
     e->has_nul = 1;
   put(e, p, p->in, n);
   p->in += n;
   e->line += n;
   e->state = ENDDATA_TEXT;
+  if (stop && e->takes_lf)
+    take_lf(e, p);
 }
 
 /* a byte after CR */
@@ -59,18 +70,40 @@ static void after_cr(struct enddata *e, struct pass *p)
     put(e, p, p->in++, 1);
     e->line--;
     end_line(e);
+    e->after_lf = 0;
     return;
   }
   e->has_bare_cr = 1;
   e->state = ENDDATA_TEXT;
 }
 
+/* a byte after a dot at a line's start: the dot was stuffed, when it is not alone */
+static void after_dot(struct enddata *e, struct pass *p)
+{
+  e->state = *p->in == '\r' ? ENDDATA_DOT_CR : ENDDATA_TEXT;
+  if (*p->in == '\r')
+    p->in++;
+  else if (*p->in == '\n' && e->takes_lf) {
+    put(e, p, ".", 1);
+    e->line = 1;
+    take_lf(e, p);
+  }
+}
+
 /* a byte after a dot and CR at a line's start */
 static void after_dot_cr(struct enddata *e, struct pass *p)
 {
-  if (*p->in == '\n') {
+  if (*p->in == '\n' && !e->after_lf) {
     p->in++;
     e->is_over = 1;
+    return;
+  }
+  if (*p->in == '\n') {
+    put(e, p, ".\r\n", 3);
+    p->in++;
+    e->line = 1;
+    end_line(e);
+    e->after_lf = 0;
     return;
   }
   put(e, p, "\r", 1);
@@ -86,12 +119,11 @@ static void step(struct enddata *e, struct pass *p)
 
   switch (e->state) {
   case ENDDATA_START:
-    e->state = c == '.' ? ENDDATA_DOT : ENDDATA_TEXT;
-    p->in += c == '.';
+    e->state = c == '.' && !e->is_counted ? ENDDATA_DOT : ENDDATA_TEXT;
+    p->in += e->state == ENDDATA_DOT;
     break;
   case ENDDATA_DOT:
-    e->state = c == '\r' ? ENDDATA_DOT_CR : ENDDATA_TEXT;
-    p->in += c == '\r';
+    after_dot(e, p);
     break;
   case ENDDATA_DOT_CR:
     after_dot_cr(e, p);
@@ -115,8 +147,22 @@ size_t enddata_scan(struct enddata *e, const char *in, size_t len, char *out, si
 {
   struct pass p = {in, in + len, out, out + room};
 
-  while (p.in < p.end && p.full - p.out >= 2 && !e->is_over)
+  while (p.in < p.end && p.full - p.out >= 4 && !e->is_over)
     step(e, &p);
   *written = (size_t)(p.out - out);
   return (size_t)(p.in - in);
+}
+
+size_t enddata_close(struct enddata *e, char *out)
+{
+  struct pass p = {out, out, out, out + 2};
+
+  if (e->state == ENDDATA_CR)
+    e->has_bare_cr = 1;
+  if (e->state != ENDDATA_START) {
+    put(e, &p, "\r\n", 2);
+    end_line(e);
+  }
+  e->is_over = 1;
+  return (size_t)(p.out - out);
 }

@@ -57,7 +57,7 @@ static int discard(struct session *s)
 
 static int open_message(struct session *s)
 {
-  char flags[4];
+  char flags[5];
   size_t n = 0;
   struct handoff_mail m = {
     .flags = flags,
@@ -75,6 +75,8 @@ static int open_message(struct session *s)
     return discard(s);
   if (s->mail.is_8bit)
     flags[n++] = 'b';
+  if (s->mail.is_utf8)
+    flags[n++] = 'u';
   if (s->mail.is_relay)
     flags[n++] = 'r';
   if (s->mail.fate == FATE_HOLD)

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "common/idna.h"
 #include "common/units.h"
 
 #define NAME_MAX_BYTES 255
@@ -55,11 +56,24 @@ static int cat_by(stralloc *out, const struct received *r)
          stralloc_cats(out, " id ") && stralloc_cats(out, r->id);
 }
 
+/* the recipient; with its domain in A-labels where that alone is not ASCII, so that the field
+ * is no reason for SMTPUTF8 on the way on */
+static int cat_for(stralloc *out, const char *rcpt)
+{
+  const char *at = strrchr(rcpt, '@');
+  char ascii[IDNA_MAX + 1];
+  size_t local = at ? (size_t)(at + 1 - rcpt) : 0;
+
+  if (!at || idna_is_needed(rcpt, local) || idna_ascii(at + 1, strlen(at + 1), ascii) == 0)
+    return stralloc_cats(out, rcpt);
+  return stralloc_catb(out, rcpt, local) && stralloc_cats(out, ascii);
+}
+
 int received_make(stralloc *out, const struct received *r)
 {
   if (!stralloc_copys(out, "") || !cat_from(out, r) || !cat_by(out, r))
     return -1;
-  if (r->rcpt && (!stralloc_cats(out, "\r\n\tfor <") || !stralloc_cats(out, r->rcpt) ||
+  if (r->rcpt && (!stralloc_cats(out, "\r\n\tfor <") || !cat_for(out, r->rcpt) ||
                   !stralloc_cats(out, ">")))
     return -1;
   if (!stralloc_cats(out, "; ") || units_format_date(out, r->time) != 0)

@@ -76,6 +76,14 @@ int session_farewell(stralloc *out, enum reply r)
   return stralloc_copys(out, "") && cat_reply(out, r, settings.hostname, 1) ? 0 : -1;
 }
 
+/* bytes of "4.3.1 " at the text's beginning; 0: there is none */
+static size_t status_span(const char *text)
+{
+  size_t n = strspn(text, "0123456789.");
+
+  return n > 4 && text[1] == '.' && text[n] == ' ' ? n + 1 : 0;
+}
+
 /* "452 4.3.1 text" of the intake: printable, one line; anything else gives -1 */
 static int put_foreign(struct session *s, const char *text)
 {
@@ -84,6 +92,11 @@ static int put_foreign(struct session *s, const char *text)
   if (len < 5 || (text[0] != '4' && text[0] != '5') || text[1] < '0' || text[1] > '5' ||
       text[2] < '0' || text[2] > '9' || text[3] != ' ')
     return -1;
+  if (!stralloc_catb(&s->out, text, 4))
+    return -1;
+  text += 4;
+  if (s->verbs_off & VERB_ENHANCEDSTATUSCODES)
+    text += status_span(text);
   return cat_argument(&s->out, text) && stralloc_cats(&s->out, "\r\n") ? 0 : -1;
 }
 
@@ -180,16 +193,31 @@ void session_turn_away(struct session *s, enum reply r, const char *argument, co
               s->hello.name.len ? s->hello.name.s : NULL, decided);
 }
 
-void session_refuse_message(struct session *s)
+size_t session_answers(const struct session *s)
+{
+  return s->service->is_lmtp ? s->mail.nrcpt + s->mail.ndropped : 1;
+}
+
+static void put_refusal(struct session *s)
+{
+  size_t before = s->out.len;
+
+  if (s->refusal_text.len > 1 && put_foreign(s, s->refusal_text.s) == 0)
+    return;
+  s->out.len = before;
+  if (!put_reply(s, s->refusal))
+    s->out.len = before;
+}
+
+void session_refuse_message(struct session *s, size_t times)
 {
   size_t before = s->out.len;
   int is_temporary;
 
-  if (s->refusal_text.len <= 1 || put_foreign(s, s->refusal_text.s) != 0) {
-    s->out.len = before;
-    if (!put_reply(s, s->refusal))
-      s->out.len = before;
-  }
+  while (times-- > 1)
+    put_refusal(s);
+  before = s->out.len;
+  put_refusal(s);
   is_temporary = s->out.len > before && s->out.s[before] == '4';
   log_unreceived(s->client, s->mail.from.s, reply_text(s, before));
   session_reset(s);
@@ -206,12 +234,14 @@ void session_argument(struct session *s, uint64_t v)
 
 const char *session_protocol(const struct session *s)
 {
-  static const char *const words[2][2][2] = {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
-                                             {{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}};
+  static const char *const words[2][2][2][2] = {
+    {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}}, {{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}},
+    {{{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}},
+     {{"UTF8LMTP", "UTF8LMTPA"}, {"UTF8LMTPS", "UTF8LMTPSA"}}}};
 
-  if (!s->is_esmtp)
+  if (!s->is_esmtp && !s->mail.is_utf8)
     return "SMTP";
-  return words[s->service->is_lmtp != 0][s->tls.is_on != 0][s->login.len > 0];
+  return words[s->mail.is_utf8 != 0][s->service->is_lmtp != 0][s->tls.is_on != 0][s->login.len > 0];
 }
 
 /* ---- life */
@@ -236,7 +266,11 @@ void session_reset(struct session *s)
   s->mail.nrcpt = s->mail.ndropped = 0;
   s->mail.fate = FATE_QUEUE;
   s->mail.ret = "";
-  s->mail.is_8bit = s->mail.is_relay = 0;
+  s->mail.is_8bit = s->mail.is_relay = s->mail.is_utf8 = 0;
+  if (s->chunk.is_open)
+    s->world->abort(s);
+  s->chunk = (struct chunk){.refusal = REPLY_NONE};
+  s->refusal = REPLY_NONE;
   if (s->order != HAVE_NOTHING)
     s->order = HAVE_HELLO;
 }
@@ -265,7 +299,7 @@ static void call(struct session *s, const struct ip *ip, uint16_t port)
   s->ip = *ip;
   ip_port_format(s->client, ip, port);
   ip_format(s->address, ip);
-  s->verbs_off = access_verbs_off(s->world->table(), ip);
+  s->verbs_off = access_verbs_off(s->world->table(), s->service, ip);
 }
 
 void session_rename(struct session *s, const struct ip *ip, uint16_t port, const char *login)
@@ -286,7 +320,8 @@ void session_start(struct session *s, const struct session_world *w, const struc
                    const struct ip *ip, uint16_t port)
 {
   *s = (struct session){.world = w, .service = service, .doing = COMMAND, .order = HAVE_NOTHING,
-                        .refusal = REPLY_NONE, .mail = {.ret = ""}};
+                        .refusal = REPLY_NONE, .mail = {.ret = ""},
+                        .chunk = {.refusal = REPLY_NONE}};
   call(s, ip, port);
   s->may_xclient = ip_in_list(ip, settings.xclient_networks);
   if (service->is_tls_first)
@@ -340,7 +375,9 @@ static void run_line(struct session *s, const char *line, size_t len)
   command_parse(line, len, &c);
   s->argument = "";
   s->decided = NULL;
-  if (has_control(line, len) && !command_is(&c, "EHLO") && !command_is(&c, "HELO"))
+  if (has_control(line, len) && command_is(&c, "BDAT"))
+    r = verb_lose(s);
+  else if (has_control(line, len) && !command_is(&c, "EHLO") && !command_is(&c, "HELO") && !command_is(&c, "LHLO"))
     r = REPLY_HAS_CONTROL;
   else
     r = verb_run(s, &c);
@@ -366,13 +403,22 @@ static int must_wait(struct session *s, const char *line, size_t len)
   return 1;
 }
 
+/* where a BDAT of any kind cannot be read, nobody knows where the next command begins */
+static int is_bdat(const char *line, size_t len)
+{
+  struct command c;
+
+  command_parse(line, len, &c);
+  return command_is(&c, "BDAT");
+}
+
 static void line_too_long(struct session *s, const char *line, size_t len)
 {
   s->commands++;
   if (s->has_auth || auth_is_command(line, len))
     len = 0;
   session_argument(s, settings.command_length_limit);
-  session_reply(s, REPLY_TOO_LONG, line, len);
+  session_reply(s, is_bdat(line, len) ? verb_lose(s) : REPLY_TOO_LONG, line, len);
 }
 
 static size_t line_limit(const struct session *s, const char *bytes, size_t len)
@@ -389,6 +435,10 @@ static size_t feed_line(struct session *s, const char *bytes, size_t len)
 
   if (!lf && len <= limit)
     return 0;
+  if (!lf && is_bdat(bytes, len)) {
+    line_too_long(s, bytes, len);
+    return len;
+  }
   if (!lf) {
     s->is_skipping_response = s->doing == RESPONSE;
     s->has_auth |= auth_is_command(bytes, len);
@@ -484,14 +534,17 @@ void session_go_on(struct session *s)
 
 void session_refused(struct session *s, const char *reply)
 {
-  if (s->doing == DATA || s->doing == FULL) {
-    data_refuse(s, REPLY_QUEUE_LOST, reply);
-    data_room(s);
-    return;
-  }
-  s->doing = COMMAND;
+  size_t times = s->doing == COMMITTING ? session_answers(s) : 1;
+
   data_refuse(s, REPLY_QUEUE_LOST, reply);
-  session_refuse_message(s);
+  if (s->doing == DATA || s->doing == FULL)
+    data_room(s);
+  else if (s->chunk.is_open && s->doing != COMMITTING)
+    chunk_refused(s);
+  else {
+    s->doing = COMMAND;
+    session_refuse_message(s, times);
+  }
 }
 
 void session_lost(struct session *s)
@@ -541,11 +594,14 @@ void session_secured(struct session *s, const char *tls)
 
 void session_done(struct session *s, const char *id)
 {
+  size_t times = session_answers(s);
+
   log_taken(s, id);
   s->argument = id;
   s->doing = COMMAND;
   s->messages++;
   s->errors = 0;
   session_reset(s);
-  session_reply(s, REPLY_QUEUED, "", 0);
+  while (times-- > 0)
+    session_reply(s, REPLY_QUEUED, "", 0);
 }

@@ -20,6 +20,7 @@
 #include "common/table.h"
 #include "common/units.h"
 #include "common/verdict.h"
+#include "smtpd/complete.h"
 #include "smtpd/enddata.h"
 
 enum reply {
@@ -30,12 +31,12 @@ enum reply {
 };
 
 /* what was said so far, as bits for the verb table */
-enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT = 8 };
+enum session_order { HAVE_NOTHING = 1, HAVE_HELLO = 2, HAVE_FROM = 4, HAVE_RCPT = 8, HAVE_CHUNK = 16 };
 
 /* 0 COMMAND      takes command lines
  * 1 SKIP         a command line is too long: takes the rest of it
  * 2 RESPONSE     takes the line that answers a challenge of AUTH
- * 3 DATA         takes the message
+ * 3 DATA         takes the message, or a chunk of it (struct chunk)
  * 4 ASKED        waits for session_known()
  * 5 PROVING      waits for session_challenged() or session_proved()
  * 6 OPENING      waits for session_opened()
@@ -60,9 +61,19 @@ struct mail {
   size_t nrcpt;
   const char *ret;     /* "", "FULL", "HDRS" */
   int is_8bit, is_relay;
+  int is_utf8;         /* MAIL had SMTPUTF8 */
   enum access_fate fate; /* what table access makes of it */
   stralloc fated;        /* the line that says so */
   size_t ndropped;       /* recipients taken that nobody is: `discard` */
+};
+
+/* BDAT (RFC 3030) */
+struct chunk {
+  int is_open;        /* a message comes in chunks: it stays open between them */
+  int is_reading;     /* the octets that a command announced are being taken */
+  int is_last;
+  uint64_t size, left; /* of that command's octets */
+  enum reply refusal; /* the command is refused: the answer when its octets were read and dropped */
 };
 
 struct session;
@@ -134,6 +145,8 @@ struct session {
   char id[64];
   stralloc received;      /* the Received field, until it is sent */
   struct enddata end;
+  struct chunk chunk;
+  struct complete complete;
   struct content content;
   enum reply refusal;     /* what the client will hear after the end; REPLY_NONE: nothing wrong yet */
   stralloc refusal_text;  /* the intake's own words, instead; 512 bytes */
@@ -185,8 +198,11 @@ int session_farewell(stralloc *out, enum reply r);
 /* for the verbs: */
 /* appends a reply, counts and logs a refusal (command says of what). REPLY_NONE: nothing. */
 void session_reply(struct session *s, enum reply r, const char *command, size_t len);
-/* the message was read to its end and is not taken: says why, and drops the transaction */
-void session_refuse_message(struct session *s);
+/* the message was read to its end and is not taken: says why, so many times, and drops the
+ * transaction */
+void session_refuse_message(struct session *s, size_t times);
+/* how often what became of a message is said: once, or in LMTP for each recipient (RFC 2033 4.2) */
+size_t session_answers(const struct session *s);
 /* the word after "with" in Received: ESMTPS and so on (RFC 3848, RFC 6531) */
 const char *session_protocol(const struct session *s);
 /* whether the message is to be taken and thrown away */

@@ -17,6 +17,7 @@ enum reply verb_helo(struct session *s, const struct command *c);
 enum reply verb_mail(struct session *s, const struct command *c);
 enum reply verb_rcpt(struct session *s, const struct command *c);
 enum reply verb_data(struct session *s, const struct command *c);
+enum reply verb_bdat(struct session *s, const struct command *c);
 enum reply verb_rset(struct session *s, const struct command *c);
 enum reply verb_noop(struct session *s, const struct command *c);
 enum reply verb_vrfy(struct session *s, const struct command *c);
@@ -39,6 +40,27 @@ enum reply verb_rcpt_known(struct session *s, enum verdict v);
 size_t data_feed(struct session *s, const char *bytes, size_t len);
 /* the intake has room again */
 void data_room(struct session *s);
+/* passes bytes of the message on, as many as fit a frame; with is_end what ends it too (BDAT).
+ * Returns the bytes taken: none, when it is FULL. */
+size_t data_frame(struct session *s, const char *bytes, size_t len, int is_end);
+/* a message begins */
+void data_start(struct session *s);
+/* everything is there: commits, or says why not */
+void data_over(struct session *s);
+
+/* verb_bdat.c: a BDAT that another rule refuses with r: its octets are read and dropped first */
+enum reply chunk_drop(struct session *s, const struct command *c, enum reply r);
+/* takes octets that BDAT announced, returns how many */
+size_t chunk_feed(struct session *s, const char *bytes, size_t len);
+/* the intake is ready for the message */
+void chunk_opened(struct session *s);
+/* the intake gave the message up */
+void chunk_refused(struct session *s);
+/* goes on after the intake was slow */
+void chunk_go_on(struct session *s);
+/* the framing is lost: what to say, and the session ends */
+enum reply verb_lose(struct session *s);
+
 /* what is still to come is read to its end and dropped; then this is the reply (or text,
  * when it is not NULL) */
 void data_refuse(struct session *s, enum reply r, const char *text);
@@ -47,6 +69,13 @@ void data_refuse(struct session *s, enum reply r, const char *text);
 int verb_no_memory(const char *why);
 /* the reply to a parameter of MAIL or RCPT that is not offered; names it */
 enum reply verb_unknown_parameter(struct session *s, const struct command_param *p);
+/* whether the verb (a bit of common/verbs.h) is offered in this session */
+int verb_offers(struct session *s, uint32_t bit);
+/* whether what was sent needs SMTPUTF8 and the client did not ask for it, or asked in vain:
+ * the argument of the reply then says what to do */
+int verb_lacks_utf8(struct session *s, int is_asked);
+/* whether a domain in UTF-8 is one: has A-labels */
+int verb_is_domain(const char *domain);
 /* a local part or host without a domain gets ours: "domain", or else "hostname" */
 const char *verb_own_domain(void);
 

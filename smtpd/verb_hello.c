@@ -1,4 +1,4 @@
-/* verb_hello.c - HELO and EHLO: the client's name, and what we offer it
+/* verb_hello.c - HELO, EHLO and LHLO: the client's name, and what we offer it
  *
  * Runs in heloise-smtpd: user hlsmtpd, no file access. The argument is hostile bytes until
  * hello_judge() made a printable name of it; the name is never believed, only written
@@ -18,7 +18,8 @@
 
 /* what we implement, in the order it is listed */
 static const enum verb_number offered[] = {VERBN_SIZE, VERBN_PIPELINING, VERBN_8BITMIME, VERBN_DSN,
-                                           VERBN_ENHANCEDSTATUSCODES, VERBN_STARTTLS, VERBN_AUTH, VERBN_XCLIENT,
+                                           VERBN_ENHANCEDSTATUSCODES, VERBN_SMTPUTF8, VERBN_CHUNKING,
+                                           VERBN_LIMITS, VERBN_STARTTLS, VERBN_AUTH, VERBN_XCLIENT,
                                            VERBN_HELP};
 
 static enum hello_policy policy_for(const struct access_rule *r)
@@ -77,7 +78,7 @@ static void log_it(const struct session *s, const struct command *c)
 
   memcpy(said, c->arg, n);
   said[n] = 0;
-  log_greeted(s->client, s->is_esmtp ? "EHLO" : "HELO", said,
+  log_greeted(s->client, s->service->is_lmtp ? "LHLO" : s->is_esmtp ? "EHLO" : "HELO", said,
               s->hello.is_malformed  ? "malformed"
               : s->hello.is_changed ? s->hello.name.s
                                     : NULL);
@@ -105,7 +106,7 @@ static enum reply judge(struct session *s, const struct command *c, int is_esmtp
   session_reset(s);
   s->order = HAVE_HELLO;
   s->is_esmtp = is_esmtp;
-  s->verbs_off = access_verbs_off(t, &s->ip);
+  s->verbs_off = access_verbs_off(t, s->service, &s->ip);
   s->argument = settings.hostname;
   log_it(s, c);
   return REPLY_HELLO;
@@ -116,25 +117,32 @@ enum reply verb_helo(struct session *s, const struct command *c)
   return judge(s, c, 0);
 }
 
+/* LIMITS has numbers of at most 6 digits (RFC 9422 4) */
+static uint64_t limit(uint64_t v)
+{
+  return v < 999999 ? v : 999999;
+}
+
+static int put_number(struct session *s, const char *before, uint64_t v)
+{
+  return stralloc_cats(&s->out, before) && units_format_number(&s->out, v) == 0;
+}
+
 static int put_keyword(struct session *s, enum verb_number verb, int is_last)
 {
   int ok = stralloc_cats(&s->out, is_last ? "250 " : "250-") &&
            stralloc_cats(&s->out, verb_keyword(verb));
 
   if (ok && verb == VERBN_SIZE)
-    ok = stralloc_cats(&s->out, " ") &&
-         units_format_number(&s->out, settings.message_size_limit) == 0;
+    ok = put_number(s, " ", settings.message_size_limit);
+  if (ok && verb == VERBN_LIMITS)
+    ok = put_number(s, " MAILMAX=", limit(settings.session_message_limit)) &&
+         put_number(s, " RCPTMAX=", limit(settings.recipient_limit));
   if (ok && verb == VERBN_XCLIENT)
     ok = stralloc_cats(&s->out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
   if (ok && verb == VERBN_AUTH)
     ok = mechanisms_format(&s->out, auth_offered(s)) == 0;
   return ok && stralloc_cats(&s->out, "\r\n");
-}
-
-static int is_offered(struct session *s, enum verb_number verb)
-{
-  return !(s->verbs_off & 1U << verb) && (verb != VERBN_STARTTLS || verb_can_starttls(s)) &&
-         (verb != VERBN_AUTH || auth_offered(s)) && (verb != VERBN_XCLIENT || verb_can_xclient(s));
 }
 
 /* the first line is our name alone: no word there can be taken for a keyword */
@@ -143,12 +151,12 @@ static int put_offers(struct session *s)
   size_t n = 0, left = 0;
 
   for (size_t i = 0; i < sizeof offered / sizeof *offered; i++)
-    left += (size_t)is_offered(s, offered[i]);
+    left += (size_t)verb_offers(s, 1U << offered[i]);
   if (!stralloc_cats(&s->out, left ? "250-" : "250 ") ||
       !stralloc_cats(&s->out, settings.hostname) || !stralloc_cats(&s->out, "\r\n"))
     return 0;
   for (size_t i = 0; i < sizeof offered / sizeof *offered; i++)
-    if (is_offered(s, offered[i]) && !put_keyword(s, offered[i], ++n == left))
+    if (verb_offers(s, 1U << offered[i]) && !put_keyword(s, offered[i], ++n == left))
       return 0;
   return 1;
 }

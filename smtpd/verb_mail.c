@@ -2,7 +2,7 @@
  *
  * Runs in heloise-smtpd: user hlsmtpd, no file access. The argument is hostile bytes until
  * address_path() and the parameter readers took it. RFC 5321 4.1.1.2; RFC 1870 (SIZE),
- * RFC 6152 (BODY), RFC 3461 4.3, 4.4 (RET, ENVID). */
+ * RFC 6152 (BODY), RFC 3461 4.3, 4.4 (RET, ENVID), RFC 6531 3.4 (SMTPUTF8). */
 #include <string.h>
 #include <strings.h>
 
@@ -51,12 +51,19 @@ static enum reply take_ret(struct session *s, const struct command_param *p)
 
 static enum reply take_envid(struct session *s, const struct command_param *p)
 {
-  s->argument = "ENVID=xtext of at most 100 bytes";
-  if (p->valuelen == 0 || p->valuelen > ENVID_MAX || !xtext_is(p->value, p->valuelen))
+  s->argument = "ENVID=xtext of printable text, at most 100 bytes";
+  if (p->valuelen == 0 || p->valuelen > ENVID_MAX || !xtext_is_printable(p->value, p->valuelen))
     return REPLY_PARAMETER_VALUE;
   return stralloc_copyb(&s->mail.envid, p->value, p->valuelen) && stralloc_0(&s->mail.envid)
            ? REPLY_NONE
            : REPLY_NO_MEMORY;
+}
+
+static enum reply take_smtputf8(struct session *s, const struct command_param *p)
+{
+  s->argument = "SMTPUTF8 without a value";
+  s->mail.is_utf8 = !p->has_value;
+  return s->mail.is_utf8 ? REPLY_NONE : REPLY_PARAMETER_VALUE;
 }
 
 static const struct {
@@ -68,6 +75,7 @@ static const struct {
   {"BODY", VERB_8BITMIME, take_body},
   {"RET", VERB_DSN, take_ret},
   {"ENVID", VERB_DSN, take_envid},
+  {"SMTPUTF8", VERB_SMTPUTF8, take_smtputf8},
 };
 
 #define PARAMETERS (sizeof parameters / sizeof *parameters)
@@ -124,8 +132,11 @@ static enum reply take_sender(struct session *s, struct address *a)
 {
   enum reply r;
 
-  if (a->is_utf8)
+  if (a->is_utf8 && verb_lacks_utf8(s, s->mail.is_utf8))
     return REPLY_SENDER_UTF8;
+  s->argument = "the domain is no international name";
+  if (!verb_is_domain(a->domain))
+    return REPLY_SENDER_BAD;
   r = decide_mail(s, a->text.s);
   if (r != REPLY_NONE)
     return r;

@@ -2,7 +2,8 @@
  *
  * Runs in heloise-smtpd: user hlsmtpd, no file access. The argument is hostile bytes until
  * address_path() and the parameter readers took it. Local users are heloise-auth's to know.
- * RFC 5321 4.1.1.3; RFC 3461 4.1, 4.2 (NOTIFY, ORCPT). */
+ * RFC 5321 4.1.1.3; RFC 3461 4.1, 4.2 (NOTIFY, ORCPT); RFC 6531, RFC 6533 3 (UTF-8). */
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -13,13 +14,11 @@
 #include "smtpd/decide.h"
 #include "smtpd/verb.h"
 
-
 /* a recipient being judged */
 struct rcpt {
   struct address address;
   char notify[32]; /* "", "NEVER", or the list in upper case and one order */
-  const char *orcpt;
-  size_t orcptlen;
+  stralloc orcpt; /* empty: not given. Bound: XTEXT_ORCPT_ROOM */
 };
 
 /* ---- parameters */
@@ -63,18 +62,40 @@ static int read_notify(const char *s, size_t len, char out[32])
   return 0;
 }
 
-/* orcpt = addr-type ";" xtext; addr-type is an atom */
-static int is_orcpt(const char *s, size_t len)
+/* bytes of the addr-type, an atom, that ORCPT's value begins with; 0: none, or nothing follows */
+static size_t orcpt_type(const char *s, size_t len)
 {
   const char *semicolon = memchr(s, ';', len);
   size_t type = semicolon ? (size_t)(semicolon - s) : 0;
 
-  if (type == 0 || len > XTEXT_ORCPT_MAX || type + 1 == len)
+  if (len > XTEXT_ORCPT_MAX || type + 1 == len)
     return 0;
   for (size_t i = 0; i < type; i++)
     if (s[i] <= 32 || s[i] >= 127 || strchr("()<>@,:\\\".[]", s[i]))
       return 0;
-  return xtext_is(semicolon + 1, len - type - 1);
+  return type;
+}
+
+/* orcpt = addr-type ";" xtext; with type utf-8 what RFC 6533 3 says, kept in its 7-bit form */
+static enum reply read_orcpt(const struct session *s, const struct command_param *p, stralloc *out)
+{
+  size_t type = orcpt_type(p->value, p->valuelen), n = p->valuelen - type - 1;
+  const char *text = p->value + type + 1;
+
+  if (type == 0)
+    return REPLY_PARAMETER_VALUE;
+  if (!stralloc_copyb(out, p->value, type + 1))
+    return REPLY_NO_MEMORY;
+  if (type == 5 && strncasecmp(p->value, "utf-8", 5) == 0) {
+    if (xtext_utf8(out, text, n, s->mail.is_utf8) != 0)
+      return errno == ENOMEM ? REPLY_NO_MEMORY : REPLY_PARAMETER_VALUE;
+  } else {
+    if (!xtext_is_printable(text, n))
+      return REPLY_PARAMETER_VALUE;
+    if (!stralloc_catb(out, text, n))
+      return REPLY_NO_MEMORY;
+  }
+  return REPLY_NONE;
 }
 
 static enum reply take_parameter(struct session *s, const struct command_param *p, struct rcpt *r)
@@ -90,12 +111,10 @@ static enum reply take_parameter(struct session *s, const struct command_param *
   }
   if (command_param_is(p, "ORCPT")) {
     s->argument = "ORCPT";
-    if (r->orcptlen > 0)
+    if (r->orcpt.len > 0)
       return REPLY_PARAMETER_TWICE;
-    s->argument = "ORCPT=type;xtext of at most 500 bytes";
-    r->orcpt = p->value;
-    r->orcptlen = p->valuelen;
-    return is_orcpt(p->value, p->valuelen) ? REPLY_NONE : REPLY_PARAMETER_VALUE;
+    s->argument = "ORCPT=type;xtext of printable text, at most 500 bytes";
+    return read_orcpt(s, p, &r->orcpt);
   }
   return verb_unknown_parameter(s, p);
 }
@@ -134,7 +153,7 @@ static int keep(struct session *s, const struct rcpt *r)
 {
   return stralloc_copyb(&s->asked, r->address.text.s, r->address.text.len + 1) &&
          stralloc_catb(&s->asked, r->notify, strlen(r->notify) + 1) &&
-         stralloc_catb(&s->asked, r->orcpt, r->orcptlen) && stralloc_0(&s->asked);
+         stralloc_catb(&s->asked, r->orcpt.s, r->orcpt.len) && stralloc_0(&s->asked);
 }
 
 static enum reply ask(struct session *s)
@@ -202,20 +221,24 @@ static enum reply take(struct session *s, const struct command *c, struct rcpt *
   }
   if (used < len && path[used] != ' ' && path[used] != '\t')
     return REPLY_PARAMETER_SYNTAX;
-  if (r->address.is_utf8)
+  if (r->address.is_utf8 && verb_lacks_utf8(s, s->mail.is_utf8))
     return REPLY_RCPT_UTF8;
+  s->argument = "the domain is no international name";
+  if (!verb_is_domain(r->address.domain))
+    return REPLY_RCPT_BAD;
   reply = take_parameters(s, path + used, len - used, r);
   return reply == REPLY_NONE ? pass(s, r) : reply;
 }
 
 enum reply verb_rcpt(struct session *s, const struct command *c)
 {
-  struct rcpt r = {.orcpt = ""};
+  struct rcpt r = {0};
   enum reply reply;
 
   if (s->mail.nrcpt + s->mail.ndropped >= settings.recipient_limit)
     return REPLY_TOO_MANY_RCPTS;
   reply = take(s, c, &r);
   stralloc_free(&r.address.text);
+  stralloc_free(&r.orcpt);
   return reply;
 }

@@ -541,6 +541,17 @@ class Client:
         return m.group(1) if m else r
 
 
+class Local(Client):
+    """By a local socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(path)
+        self.buffer = b""
+        self.banner = self.reply()
+
+
 def crlf(message):
     data = message.encode() if isinstance(message, str) else message
     data = re.sub(rb"\r?\n", b"\r\n", data)

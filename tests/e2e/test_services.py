@@ -6,7 +6,7 @@ import socket
 import stat
 import time
 
-from harness import Client, Instance, check, contains, equal, free_port, main, new_address, test, wait_for
+from harness import Client, Local, Instance, check, contains, equal, free_port, main, new_address, test, wait_for
 
 
 def make(*listen, settings=None, start=True, **more):
@@ -27,17 +27,6 @@ def sockets(pid):
         except OSError:
             pass
     return found
-
-
-class Local(Client):
-    """By a local socket."""
-
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        self.sock.connect(path)
-        self.buffer = b""
-        self.banner = self.reply()
 
 
 @test("mx has a process for each of smtpd-processes, and sessions spread over them")

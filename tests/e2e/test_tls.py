@@ -72,22 +72,23 @@ def starttls(i, hello="client.example", where=None, **how):
     return encrypt(c, **how)
 
 
-def s_client(i, *options, says=("QUIT\r\n",)):
-    """What openssl s_client prints; it says one thing after another."""
+def s_client(i, *options, says=()):
+    """What openssl s_client prints when it says one thing after another: (text, what must come before)."""
     p = subprocess.Popen(["openssl", "s_client", "-connect", "%s:%d" % (i.address, i.port), "-starttls", "smtp"] +
                          list(options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        for line in says:
-            time.sleep(0.5)
-            p.stdin.write(line.encode())
+    said = b""
+    for text, awaited in list(says) + [("", "")]:
+        while awaited.encode() not in said:
+            got = os.read(p.stdout.fileno(), 65536)
+            check(got, "s_client ended before it said", awaited, said[-600:])
+            said += got
+        try:
+            p.stdin.write(text.encode())
             p.stdin.flush()
-        time.sleep(0.5)
-        p.stdin.close()
-    except BrokenPipeError:
-        pass
-    said = p.stdout.read().decode("latin-1")
-    p.wait(20)
-    return said
+        except BrokenPipeError:
+            pass
+    said += p.communicate(timeout=20)[0]
+    return said.decode("latin-1")
 
 
 def names_of(c):
@@ -269,14 +270,16 @@ def versions():
     i.stop()
 
 
-@test("renegotiation is refused, compression and early data are not offered")
+@test("renegotiation is refused, compression and early data are not offered, a key update is followed")
 def no_extras():
     i = make()
-    said = s_client(i, "-tls1_2", says=("R\n", "QUIT\r\n"))
+    said = s_client(i, "-tls1_2", says=(("R\n", "250 HELP"),))
     contains(said, "Compression: NONE")
     check("RENEGOTIATING" in said and "no renegotiation" in said, said[-600:])
-    said = s_client(i, "-tls1_3", says=("NOOP\r\n", "QUIT\r\n"))
+    said = s_client(i, "-tls1_3", says=(("NOOP\r\n", "250 HELP"), ("", "250 2.0.0")))
     check("Max Early Data: 0" in said or "Max Early Data" not in said, said[-600:])
+    # new keys for both directions, in the middle
+    s_client(i, "-tls1_3", says=(("K\n", "250 HELP"), ("NOOP\r\n", "KEYUPDATE"), ("", "250 2.0.0")))
     with Client(i) as c:
         c.cmd("NOOP", 250)
     i.stop()

@@ -1,4 +1,5 @@
-/* fuzz_session.c - a whole session: the first byte chooses the client and how bytes arrive */
+/* fuzz_session.c - a whole session: the first byte chooses the client, how bytes arrive, and the
+ * service. What is committed is lines, and every message that is opened has an end. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ static const char *const tables[][3] = {
   {"settings", "xclient-networks", "2001:db8::/32"},
   {"domains", "example.org", "local"},
   {"access", "client:192.0.2.0/24", "relay"},
+  {"settings", "bare-lf-from", "203.0.113.0/24"},
   {"access", "client:203.0.113.0/24", "helo=junk"},
   {NULL, NULL, NULL},
 };
@@ -77,11 +79,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
   ip_parse(client, strlen(client), &ip);
   fake.has_tls = 1;
   fake.mechanisms = MECHANISMS_ALL;
-  session_start(&s, &fake_world, service_row(data[0] & 64 ? SERVICE_SUBMISSION : SERVICE_MX), &ip, 25);
+  session_start(&s, &fake_world, service_row((enum service_number)(data[0] / 12 % SERVICE_COUNT)), &ip, 25);
   s.tls.is_on = (data[0] & 128) != 0;
   fake_feed(&s, (const char *)data + 1, len - 1, pieces[data[0] / 3 % 4]);
   check_output(&s.out);
   session_close(&s);
+  if (fake.unclean || fake.opened != fake.committed + fake.aborted)
+    abort();
   stralloc_free(&fake.message);
   stralloc_free(&fake.asked);
   stralloc_free(&fake.secret);

@@ -19,7 +19,7 @@ struct fake {
   int has_tls;
   const char *refuse_open, *refuse_commit;  /* replies of the intake */
   stralloc asked, message;
-  unsigned int opened, committed, aborted;
+  unsigned int opened, committed, aborted, unclean; /* unclean: committed, and not lines of CR LF */
   int is_open;
   unsigned int mechanisms, forgone; /* of AUTH */
   enum mechanism mechanism;
@@ -61,10 +61,16 @@ static int fake_data(struct session *s, const char *bytes, size_t len)
 
 static int fake_commit(struct session *s)
 {
+  struct content c;
+
   (void)s;
   errno = fake.is_full ? EAGAIN : EPIPE;
   if (fake.is_full || fake.is_lost)
     return -1;
+  content_start(&c);
+  content_scan(&c, fake.message.s, fake.message.len);
+  content_end(&c);
+  fake.unclean += c.has_nul || c.has_bare_cr || c.has_bare_lf || !c.ends_line;
   fake.committed++;
   return 0;
 }
@@ -210,7 +216,8 @@ static struct table *fake_tables(const char *const (*entries)[3])
 
   for (; m && (*entries)[0]; entries++) {
     const char *name = (*entries)[0], *key = (*entries)[1], *value = (*entries)[2];
-    const char *prefix = strncmp(key, "client:", 7) == 0 ? "client:" : "";
+    const char *prefix = strncmp(key, "client:", 7) == 0 ? "client:"
+                         : strncmp(key, "submission:", 11) == 0 ? "submission:" : "";
     struct ip_net net;
     if ((*prefix || strcmp(name, "verbs") == 0) &&
         ip_net_parse(key + strlen(prefix), strlen(key + strlen(prefix)), &net) == 0)

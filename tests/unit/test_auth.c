@@ -28,7 +28,7 @@ static const char *const tables[][3] = {
 
 #define HELLO "EHLO a.example\r\n"
 #define OK_ALICE "b2sgYWxpY2U="     /* "ok alice" */
-#define ALL "250-mx.example.org\n250-SIZE\n250-PIPELINING\n250-8BITMIME\n250-DSN\n250-ENHANCEDSTATUSCODES\n"
+#define ALL "250-mx.example.org\n250-SIZE\n250-PIPELINING\n250-8BITMIME\n250-DSN\n250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS\n"
 #define LOGIN {HELLO, "*"}, {"AUTH PLAIN " OK_ALICE "\r\n", "235 2.7.0"}
 
 enum { CLEAR, TLS };

@@ -106,6 +106,13 @@ static const struct {
   {"verbs", "192.0.2.7 7697601", 1},
   {"verbs", "example.org -8bitmime", 0},
   {"verbs", "* 8bitmime", 0},
+  {"verbs", "submission:* -chunking", 1},
+  {"verbs", "mx:2001:db8::/32 7697601", 1},
+  {"verbs", "lmtp:192.0.2.0/24 -limits", 1},
+  {"verbs", "nothing:* -limits", 0},
+  {"verbs", "mx: -limits", 0},
+  {"settings", "bare-lf-from 192.0.2.1 2001:db8::/32", 1},
+  {"settings", "bare-lf-from 192.0.2.1/24", 0},
   {"senders", "alice@Example.org alice bob", 1},
   {"senders", "@example.org *", 1},
   {"senders", "* *", 1},
@@ -211,6 +218,7 @@ static void test_normal_form(void **state)
   put(&p, "domains", "Example.ORG   local  \n");
   put(&p, "aliases", "  Sales\talice,  bob\n");
   put(&p, "access", "client:192.0.2.0/24 relay\nclient:192.0.0.0/16 reject\nrcpt:A@B.Example accept\n");
+  put(&p, "verbs", "mx:* -dsn\nmx:192.0.2.0/24 -chunking\n192.0.2.9 -size\n");
   put(&p, "listen", "[::ffff:192.0.2.1]:25 mx\n");
   assert_int_equal(compile(&p), 0);
   t = table_open(p.tables);
@@ -222,6 +230,13 @@ static void test_normal_form(void **state)
   assert_int_equal(ip_parse("192.0.2.9", 9, &ip), 0);
   assert_true(table_net(t, "access", "client:", &ip, &v));
   assert_string_equal(v.s, "relay");
+  assert_true(table_net(t, "verbs", "mx:", &ip, &v));
+  assert_string_equal(v.s, "-chunking");
+  assert_true(table_net(t, "verbs", "", &ip, &v));
+  assert_string_equal(v.s, "-size");
+  assert_int_equal(ip_parse("192.0.3.9", 9, &ip), 0);
+  assert_true(table_net(t, "verbs", "mx:", &ip, &v));
+  assert_string_equal(v.s, "-dsn");
   assert_true(table_get(t, "access", "rcpt:a@b.example", 16, &v));
   assert_true(table_get(t, "listen", "192.0.2.1:25", 12, &v));
   table_close(t);

@@ -72,7 +72,7 @@ static void parameters(void **state)
     {"SMTPUTF8", "SMTPUTF8", "", 0}, {"ORCPT=rfc822;a+2Bb@c", "ORCPT", "rfc822;a+2Bb@c", 1},
     {"SIZE=", NULL, NULL, 0},        {"=1", NULL, NULL, 0},
     {"-A=1", NULL, NULL, 0},         {"A=b=c", NULL, NULL, 0},
-    {"A=\xc3\xbc", NULL, NULL, 0},   {"A,B", NULL, NULL, 0},
+    {"A=\xc3\xbc", "A", "\xc3\xbc", 1},   {"A,B", NULL, NULL, 0},
     {"<a@b>", NULL, NULL, 0},
   };
   struct command_param p;

@@ -87,6 +87,51 @@ static void ends(void **state)
   }
 }
 
+/* a bare LF that is taken ends a line and never the message; counted octets end nothing */
+static void other_framings(void **state)
+{
+  static const struct {
+    int takes_lf, is_counted;
+    const char *in, *out;
+    int is_over, marks;
+  } cases[] = {
+    {1, 0, "a\nb\r\n.\r\n", "a\r\nb\r\n", 1, CLEAN},
+    {1, 0, "a\n.\nb\r\n.\r\n", "a\r\n.\r\nb\r\n", 1, CLEAN},
+    {1, 0, "a\n.\r\nb\r\n.\r\n", "a\r\n.\r\nb\r\n", 1, CLEAN},
+    {1, 0, "a\r\n.\nb\r\n.\r\n", "a\r\n.\r\nb\r\n", 1, CLEAN},
+    {1, 0, "a\n.\n.\r\n.\r\n", "a\r\n.\r\n.\r\n", 1, CLEAN},
+    {1, 0, "a\n\r\n.\r\n", "a\r\n\r\n", 1, CLEAN},
+    {1, 0, "a\n..b\n..\n.c\r\n.\r\n", "a\r\n.b\r\n.\r\nc\r\n", 1, CLEAN},
+    {1, 0, ".\nb\n", ".\r\nb\r\n", 0, CLEAN},
+    {1, 0, "a\n.\rb\r\n.\r\n", "a\r\n\rb\r\n", 1, CR},
+    {1, 0, "a\r\r\n.\r\n", "a\r\r\n", 1, CR},
+    {0, 1, "a\r\n.\r\n..\r\n", "a\r\n.\r\n..\r\n", 0, CLEAN},
+    {0, 1, ".", ".\r\n", 0, CLEAN}, {0, 1, "", "", 0, CLEAN}, {0, 1, "a\r", "a\r\r\n", 0, CR},
+    {0, 1, "a\n.\n", "a\n.\n\r\n", 0, LF},
+    {1, 1, "a\n.\n..b", "a\r\n.\r\n..b\r\n", 0, CLEAN},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t piece = 1; piece < 30; piece++)
+      for (size_t room = 4; room <= 64; room += 20) {
+        struct enddata e = {.takes_lf = cases[i].takes_lf, .is_counted = cases[i].is_counted};
+        size_t len = strlen(cases[i].in), at = 0, n = 0, got;
+        char out[256];
+        while (at < len && !e.is_over) {
+          at += enddata_scan(&e, cases[i].in + at, len - at < piece ? len - at : piece, out + n, room, &got);
+          n += got;
+        }
+        assert_int_equal(e.is_over, cases[i].is_over);
+        if (e.is_counted)
+          n += enddata_close(&e, out + n);
+        assert_int_equal(n, strlen(cases[i].out));
+        assert_memory_equal(out, cases[i].out, n);
+        assert_int_equal(e.size, n);
+        assert_int_equal(marks_of(&e), cases[i].marks);
+      }
+}
+
 static void longest_line(void **state)
 {
   static const char text[] = "12345\r\n1234567\r\n..34\r\n123\r\n.\r\n";
@@ -105,6 +150,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(ends),
+    cmocka_unit_test(other_framings),
     cmocka_unit_test(longest_line),
   };
 

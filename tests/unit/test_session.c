@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/verbs.h"
 #include "tests/unit/smtpsession.h"
 
 static const char *const tables[][3] = {
@@ -36,8 +37,11 @@ static const char *const tables[][3] = {
   {"access", "sender:", "defer"},
   {"access", "rcpt:secret@example.org", "reject"},
   {"access", "rcpt:open@elsewhere.example", "relay"},
+  {"settings", "bare-lf-from", "203.0.113.20 2001:db8::/32"},
   {"verbs", "203.0.113.9/32", "-8bitmime -pipelining -vrfy"},
   {"verbs", "203.0.113.10/32", "3503297"},
+  {"verbs", "submission:203.0.113.9/32", "-chunking"},
+  {"verbs", "submission:*", "-limits"},
   {"verbs", "203.0.113.11/32", "-enhancedstatuscodes -size -dsn"},
   {NULL, NULL, NULL},
 };
@@ -45,7 +49,7 @@ static const char *const tables[][3] = {
 #define HELLO "EHLO a.example\r\n"
 #define OFFERS                                                                                     \
   "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"                    \
-  "250-ENHANCEDSTATUSCODES\n250 HELP"
+  "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250 HELP"
 #define STRANGER "203.0.113.1"
 #define OURS "192.0.2.1"
 
@@ -153,6 +157,32 @@ static const struct script {
     {"MAIL FROM:s@a.example\r\n", "501 5.1.7"},
     {"MAIL <s@a.example>\r\n", "501 5.5.4"},
     {"MAIL FROM:<s>\r\n", "553 5.1.7"}}},
+  {"xtext of control bytes", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<s@a.example> ENVID=a+0D+0Ab\r\nMAIL FROM:<s@a.example>\r\n", "501 5.5.4\n250"},
+    {"RCPT TO:<x@b.example> ORCPT=rfc822;a+0D+0Ab\r\n", "501 5.5.4"}}},
+  {"SMTPUTF8", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example>\r\n", "553 5.6.7 non-ASCII sender address; say SMTPUTF8"},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example> SMTPUTF8=1\r\n", "501 5.5.4"},
+    {"MAIL FROM:<j\xc3@m\xc3\xbcller.example> SMTPUTF8\r\n", "501 5.1.7"},
+  }},
+  {"SMTPUTF8 taken", OURS,
+   {{HELLO, OFFERS},
+    {"MAIL FROM:<j\xc3\xb6@m\xe2\x80\xa8ller.example> SMTPUTF8\r\n", "501 5.1.7"},
+    {"MAIL FROM:<j\xc3\xb6@m\xc3\xbcller.example> SMTPUTF8 BODY=8BITMIME\r\n", "250"},
+    {"RCPT TO:<\xe6\x97\xa5@m\xc3\xbcller.example> ORCPT=utf-8;\xe6\x97\xa5\\x{65E5}@x\r\n", "250"},
+    {"RCPT TO:<x@b.example> ORCPT=utf-8;\xe6\x97\r\nRCPT TO:<x@b.example> ORCPT=rfc822;\xe6\x97\xa5\r\n", "501\n501"},
+    {"RCPT TO:<x@xn--mller-kva.example>\r\n", "250"}}},
+  {"SMTPUTF8 not asked for, not offered, and VRFY", "203.0.113.9",
+   {{HELLO, "250-mx.example.org\n250-SIZE\n250-DSN\n250-ENHANCEDSTATUSCODES\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250 HELP"},
+    {"MAIL FROM:<s@a.example> SMTPUTF8\r\n", "555 5.5.4 parameter SMTPUTF8"},
+    {"MAIL FROM:<\xc3\xb6@a.example>\r\n", "553 5.6.7 non-ASCII sender address; SMTPUTF8 is not offered here"}}},
+  {"SMTPUTF8 with VRFY", STRANGER,
+   {{HELLO, OFFERS},
+    {"VRFY \xc3\xb6\r\n", "553 5.6.7"},
+    {"VRFY \xc3\xb6 smtputf8\r\n", "252"},
+    {"VRFY SMTPUTF8\r\n", "252"}}},
   {"RCPT parameters", OURS,
    {{HELLO, OFFERS},
     {"MAIL FROM:<s@a.example>\r\n", "250"},
@@ -161,14 +191,14 @@ static const struct script {
     {"RCPT TO:<x@b.example> ORCPT=nothing\r\n", "501 5.5.4"},
     {"RCPT TO:<x@b.example> SIZE=1\r\n", "555 5.5.4"}}},
   {"verbs by name", "203.0.113.9",
-   {{HELLO, "250-mx.example.org\n250-SIZE\n250-DSN\n250-ENHANCEDSTATUSCODES\n250 HELP"},
+   {{HELLO, "250-mx.example.org\n250-SIZE\n250-DSN\n250-ENHANCEDSTATUSCODES\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250 HELP"},
     {"VRFY alice\r\n", "502"},
     {"MAIL FROM:<s@a.example> BODY=8BITMIME\r\n", "555 5.5.4"}}},
   {"verbs by mask", "203.0.113.10",
    {{HELLO,
-     "250-mx.example.org\n250-SIZE\n250-PIPELINING\n250-DSN\n250-ENHANCEDSTATUSCODES\n250 HELP"}}},
+     "250-mx.example.org\n250-SIZE\n250-PIPELINING\n250-DSN\n250-ENHANCEDSTATUSCODES\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250 HELP"}}},
   {"no status codes", "203.0.113.11",
-   {{HELLO, "250-mx.example.org\n250-PIPELINING\n250-8BITMIME\n250 HELP"},
+   {{HELLO, "250-mx.example.org\n250-PIPELINING\n250-8BITMIME\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250 HELP"},
     {"NOOP\r\n", "250 Ok"},
     {"MAIL FROM:<s@a.example> SIZE=1\r\n", "555 parameter"}}},
   {"messages in a session", OURS,
@@ -220,14 +250,19 @@ static void clear_fake(void)
   fake = (struct fake){.table = t};
 }
 
-static void begin(struct session *s, const char *client)
+static void begin_at(struct session *s, enum service_number service, const char *client)
 {
   struct ip ip;
 
   clear_fake();
   assert_int_equal(ip_parse(client, strlen(client), &ip), 0);
-  session_start(s, &fake_world, service_row(SERVICE_MX), &ip, 4711);
+  session_start(s, &fake_world, service_row(service), &ip, 4711);
   assert_true(replies_match(&s->out, "220 mx.example.org ESMTP"));
+}
+
+static void begin(struct session *s, const char *client)
+{
+  begin_at(s, SERVICE_MX, client);
 }
 
 static void say(struct session *s, const char *bytes, size_t len, size_t piece, const char *want)
@@ -374,7 +409,7 @@ static void limits(void **state)
     {9000, 70, "\r\n", "250"},
     {11000, 70, "\r\n", "552 5.3.4"},
     {1000000, 70, "\r\n", "552 5.3.4"},
-    {3000, 70, "", "552 5.3.4"},
+    {3000, 70, "X: ", "552 5.3.4"},
     {1999, 2000, "\r\n", "250"},
     {2001, 3000, "\r\n", "550 5.6.0"},
     {9000, 9000, "\r\n", "550 5.6.0"},
@@ -440,6 +475,13 @@ static void intake_faults(void **state)
   say_text(&s, "MAIL FROM:<s@a.example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n", "250\n250\n354");
   fake.refuse_commit = "nonsense\r\n250 ok";
   say_text(&s, "a: b\r\n\r\n.\r\n", "451 4.3.0");
+  session_close(&s);
+
+  begin(&s, "203.0.113.11"); /* without status codes */
+  fake.refuse_open = "452 4.3.1 disk full";
+  fake_feed(&s, ENVELOPE, sizeof ENVELOPE - 1, 1000);
+  fake.refuse_open = NULL;
+  assert_non_null(memmem(s.out.s, s.out.len, "452 disk full", 13));
   session_close(&s);
 
   begin_data(&s);
@@ -572,7 +614,7 @@ static void starttls(void **state)
   say_text(&s, "STARTTLS\r\n", "454 4.7.0");
   fake.no_tls_now = 0;
   say_text(&s, HELLO, "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"
-                      "250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250 HELP");
+                      "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n250-STARTTLS\n250 HELP");
   say_text(&s, "STARTTLS x\r\nMAIL FROM:<s@a.example>\r\nSTARTTLS\r\n", "501 5.5.4\n250\n503 5.5.1");
   say_text(&s, "RCPT TO:<alice@example.org>\r\nRSET\r\n", "250\n250");
   assert_int_equal(s.world->binding(&s, "tls-exporter", bound), -1);
@@ -626,7 +668,8 @@ static void xclient(void **state)
   session_close(&s);
   begin(&s, "198.18.0.1");
   say_text(&s, HELLO, "250-mx.example.org\n250-SIZE 10240\n250-PIPELINING\n250-8BITMIME\n250-DSN\n"
-                      "250-ENHANCEDSTATUSCODES\n250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\n250 HELP");
+                      "250-ENHANCEDSTATUSCODES\n250-SMTPUTF8\n250-CHUNKING\n250-LIMITS MAILMAX=3 RCPTMAX=100\n"
+                      "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\n250 HELP");
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     s.errors = 0;
     say_text(&s, bad[i], "501 5.5.4");
@@ -640,7 +683,7 @@ static void xclient(void **state)
   s.errors = 0;
   say_text(&s, "MAIL FROM:<s@a.example>\r\n", "503 5.5.1");
   say_text(&s, "EHLO a.example\r\nMAIL FROM:<s@a.example>\r\nRCPT TO:<x@elsewhere.example>\r\nRSET\r\n",
-           "250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250 2.0.0");
+           "250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250\n250 2.0.0");
   session_close(&s);
 }
 
@@ -656,6 +699,291 @@ static void xclient_unknown(void **state)
   say_text(&s, "XCLIENT ADDR=IPV6:2001:db8::7\r\n", "220");
   assert_string_equal(s.client, "[2001:db8::7]:0");
   session_close(&s);
+}
+
+#define TO_ALICE "MAIL FROM:<s@a.example>\r\nRCPT TO:<alice@example.org>\r\n"
+
+/* BDAT: what is sent, what is answered, and the message that comes of it (NULL: none) */
+static void chunks(void **state)
+{
+  static const struct {
+    const char *sent, *want, *message;
+  } cases[] = {
+    {"BDAT 9 LAST\r\na: b\r\n\r\n.NOOP\r\n", "250 2.0.0 Ok: queued\n250", "a: b\r\n\r\n.\r\n"},
+    {"BDAT 11 LAST\r\na: b\r\n\r\n.\r\nNOOP\r\n", "250 2.0.0 Ok: queued\n250", "a: b\r\n\r\n.\r\n"},
+    {"BDAT 7\r\na: b\r\n\rBDAT 2\r\n\n.NOOP\r\nBDAT 4 last\r\n.\r\n.",
+     "250 2.0.0 7 octets received\n250 2.0.0 2 octets received\n250\n250 2.0.0 Ok: queued",
+     "a: b\r\n\r\n..\r\n.\r\n"},
+    {"BDAT 6\r\na: b\r\nBDAT 0\r\nBDAT 0 LAST\r\n", "250\n250 2.0.0 0 octets\n250 2.0.0 Ok: queued", "a: b\r\n"},
+    {"BDAT 0 LAST\r\nNOOP\r\n", "250 2.0.0 Ok: queued\n250", ""},
+    {"BDAT 6\r\na: b\r\nDATA\r\nRCPT TO:<bob@example.org>\r\nBDAT 2 LAST\r\n\r\n",
+     "250\n503 5.5.1 BDAT\n503 5.5.1 BDAT\n250 2.0.0 Ok: queued", "a: b\r\n\r\n"},
+    {"BDAT 6\r\na: b\r\nRSET\r\nBDAT 6 LAST\r\nRSET\r\nNOOP\r\n", "250\n250\n503 5.5.1\n250", NULL},
+    {"BDAT 4\r\na\n.\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "550 5.6.0\n503 5.5.1\n250", NULL},
+    {"BDAT 4\r\na\r.\rBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "550 5.6.0\n503 5.5.1\n250", NULL},
+    {"BDAT 2\r\na\rBDAT 1 LAST\r\nbNOOP\r\n", "250\n550 5.6.0\n250", NULL},
+    {"BDAT 2 LAST\r\na\rNOOP\r\n", "550 5.6.0\n250", NULL},
+    {"BDAT 6\r\na: b\r\nEHLO x\r\nNOOP\r\n", "250\n" OFFERS "\n250", NULL},
+    {"BDAT 10241\r\nNOOP\r\n", "", NULL}, /* refused, but first its octets are to come */
+    {"BDAT 6\r\na: b\r\nBDAT 18446744073709551615\r\nNOOP\r\n", "250", NULL},
+    {"BDAT 18446744073709551616\r\nNOOP\r\n", "501 5.5.4", NULL},
+    {"BDAT\r\nNOOP\r\n", "501 5.5.4", NULL}, {"BDAT -1\r\nNOOP\r\n", "501 5.5.4", NULL},
+    {"BDAT 4 LASTS\r\nNOOP\r\n", "501 5.5.4", NULL}, {"BDAT 4\001\r\nNOOP\r\n", "501 5.5.4", NULL},
+    {"BDAT 4 BODY\r\nNOOP\r\n", "501 5.5.4", NULL},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t piece = 1; piece < 100; piece++) {
+      struct session s;
+      begin(&s, STRANGER);
+      say_text(&s, HELLO TO_ALICE, OFFERS "\n250\n250");
+      say(&s, cases[i].sent, strlen(cases[i].sent), piece, cases[i].want);
+      assert_int_equal(fake.committed, cases[i].message != NULL);
+      if (cases[i].message)
+        assert_true(message_is(cases[i].message));
+      session_close(&s);
+      assert_int_equal(fake.opened, fake.committed + fake.aborted);
+    }
+}
+
+static void refused_chunks(void **state)
+{
+  char line[800];
+  struct session s;
+
+  (void)state;
+  /* before MAIL, before RCPT, not offered: the octets are no commands */
+  begin(&s, STRANGER);
+  say_text(&s, "BDAT 6\r\nQUIT\r\n" HELLO, "503 5.5.1 send EHLO\n" OFFERS);
+  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<s@a.example>\r\n", "503 5.5.1\n250");
+  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nRCPT TO:<alice@example.org>\r\n", "554 5.5.1\n250");
+  say_text(&s, "BDAT 6 LAST\r\na: b\r\n", "250 2.0.0 Ok");
+  session_close(&s);
+  begin(&s, "203.0.113.10");
+  s.verbs_off |= 1U << VERBN_CHUNKING;
+  say_text(&s, "BDAT 6\r\nQUIT\r\nNOOP\r\n", "502 5.5.1\n250");
+  session_close(&s);
+
+  /* the intake cannot be had, does not take it, gives it up between two chunks */
+  begin(&s, STRANGER);
+  say_text(&s, HELLO TO_ALICE, OFFERS "\n250\n250");
+  fake.no_intake = 1;
+  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "451 4.3.0\n250");
+  fake.no_intake = 0;
+  fake.refuse_open = "452 4.3.1 disk full";
+  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "452 4.3.1 disk full\n250");
+  fake.refuse_open = NULL;
+  say_text(&s, TO_ALICE "BDAT 6\r\na: b\r\n", "250\n250\n250");
+  s.out.len = 0;
+  fake.is_open = 0;
+  session_refused(&s, "452 4.3.1 disk full now");
+  assert_int_equal(s.out.len, 0);
+  say_text(&s, "NOOP\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n", "250\n452 4.3.1 disk full now\n250");
+  fake.refuse_commit = "550 5.6.0 no";
+  say_text(&s, TO_ALICE "BDAT 6 LAST\r\na: b\r\n", "250\n250\n550 5.6.0 no");
+  session_close(&s);
+
+  /* too big, all together */
+  begin(&s, STRANGER);
+  say_text(&s, HELLO TO_ALICE "BDAT 6\r\na: b\r\nBDAT 10235 LAST\r\n", OFFERS "\n250\n250\n250");
+  memset(line, 'x', sizeof line);
+  for (size_t i = 0; i < 12; i++)
+    say(&s, line, 800, 800, "");
+  say(&s, line, 635, 635, "552 5.3.4");
+  say_text(&s, "NOOP\r\n", "250");
+  session_close(&s);
+
+  /* a BDAT line that is too long cannot be read */
+  begin(&s, STRANGER);
+  memset(line, ' ', sizeof line);
+  memcpy(line, "BDAT 6", 6);
+  say(&s, line, sizeof line, 100, "501 5.5.4");
+  assert_int_equal(s.doing, ENDED);
+  session_close(&s);
+}
+
+static void slow_intake_and_chunks(void **state)
+{
+  struct session s;
+
+  (void)state;
+  begin(&s, STRANGER);
+  say_text(&s, HELLO TO_ALICE "BDAT 7\r\na: b\r\nx", OFFERS "\n250\n250\n250");
+  s.out.len = 0;
+  fake.is_full = 1;
+  assert_int_equal(session_feed(&s, "BDAT 0 LAST\r\n", 13), 13);
+  assert_int_equal(s.doing, FULL);
+  session_room(&s);
+  assert_int_equal(s.doing, FULL);
+  fake.is_full = 0;
+  session_room(&s);
+  fake_feed(&s, "NOOP\r\n", 6, 10);
+  assert_true(replies_match(&s.out, "250 2.0.0 Ok: queued\n250"));
+  assert_true(message_is("a: b\r\nx\r\n"));
+  session_close(&s);
+}
+
+static void lmtp(void **state)
+{
+  struct session s;
+
+  (void)state;
+  begin_at(&s, SERVICE_LMTP, OURS);
+  say_text(&s, HELLO, "500 5.5.1 this is LMTP");
+  say_text(&s, "MAIL FROM:<s@a.example>\r\n", "503 5.5.1 send LHLO");
+  session_close(&s);
+  begin_at(&s, SERVICE_LMTP, OURS);
+  say_text(&s, "LHLO a.example\r\n", OFFERS);
+  say_text(&s, "MAIL FROM:<s@a.example>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n", "250\n550\n503 5.5.1");
+  session_close(&s);
+  begin_at(&s, SERVICE_LMTP, OURS);
+  say_text(&s, "LHLO a.example\r\n" TO_ALICE "RCPT TO:<bob@example.org>\r\nDATA\r\n",
+           OFFERS "\n250\n250\n250\n354");
+  say_text(&s, "a: b\r\n.\r\nNOOP\r\n", "250 2.0.0 Ok: queued as\n250 2.0.0 Ok: queued as\n250 2.0.0 Ok");
+  assert_non_null(memmem(fake.message.s, fake.message.len, " with LMTP id ", 14));
+  say_text(&s, TO_ALICE "RCPT TO:<bob@example.org>\r\nDATA\r\n", "250\n250\n250\n354");
+  say_text(&s, "a\n\r\n.\r\nNOOP\r\n", "550 5.6.0\n550 5.6.0\n250");
+  say_text(&s, TO_ALICE "RCPT TO:<bob@example.org>\r\nBDAT 6\r\na: b\r\n", "250\n250\n250\n250");
+  fake.refuse_commit = "452 4.3.1 full";
+  say_text(&s, "BDAT 0 LAST\r\nNOOP\r\n", "452 4.3.1\n452 4.3.1\n250");
+  session_close(&s);
+  begin(&s, OURS);
+  say_text(&s, "LHLO x\r\n", "500 5.5.1 this is SMTP");
+  session_close(&s);
+}
+
+/* keys of table verbs for one service go before those for all */
+static void verbs_of_a_service(void **state)
+{
+  static const struct {
+    enum service_number service;
+    const char *client, *off; /* a word of the offers, and whether it is there */
+    int is_there;
+  } cases[] = {
+    {SERVICE_MX, "203.0.113.9", "8BITMIME", 0}, {SERVICE_MX, "203.0.113.9", "CHUNKING", 1},
+    {SERVICE_SUBMISSION, "203.0.113.9", "8BITMIME", 1}, {SERVICE_SUBMISSION, "203.0.113.9", "CHUNKING", 0},
+    {SERVICE_SUBMISSION, STRANGER, "CHUNKING", 1}, {SERVICE_SUBMISSION, STRANGER, "LIMITS", 0},
+    {SERVICE_MX, STRANGER, "LIMITS", 1},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct session s;
+    begin_at(&s, cases[i].service, cases[i].client);
+    fake_feed(&s, HELLO, strlen(HELLO), 100);
+    assert_int_equal(memmem(s.out.s, s.out.len, cases[i].off, strlen(cases[i].off)) != NULL, cases[i].is_there);
+    session_close(&s);
+  }
+}
+
+static void help(void **state)
+{
+  struct session s;
+
+  (void)state;
+  begin(&s, STRANGER);
+  say_text(&s, "HELP\r\n" HELLO "HELP\r\n",
+           "214 2.0.0 taken now: EHLO HELO RSET QUIT NOOP VRFY HELP;\n" OFFERS
+           "\n214 2.0.0 taken now: MAIL EHLO HELO RSET QUIT NOOP VRFY HELP;");
+  say_text(&s, TO_ALICE "HELP\r\n",
+           "250\n250\n214 2.0.0 taken now: RCPT DATA BDAT EHLO HELO RSET QUIT NOOP VRFY HELP;");
+  session_close(&s);
+}
+
+/* fields that are missing come at the header's end, on services that complete messages only */
+static void completed(void **state)
+{
+  static const char sent[] = "Subject: x\r\ndate : y\r\n\r\nbody\r\n.\r\n";
+  struct session s;
+  const char *at;
+
+  (void)state;
+  for (size_t piece = 1; piece < sizeof sent; piece++) {
+    begin_at(&s, SERVICE_SUBMISSION, OURS);
+    say_text(&s, "HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@b.example>\r\nDATA\r\n", "250\n250\n250\n354");
+    say(&s, sent, sizeof sent - 1, piece, "250");
+    at = memmem(fake.message.s, fake.message.len, "Subject", 7);
+    assert_non_null(at);
+    assert_memory_equal(at, "Subject: x\r\ndate : y\r\nMessage-ID: <42.1@mx.example.org>\r\n"
+                            "From: <MAILER-DAEMON@mx.example.org>\r\n\r\nbody\r\n", 103);
+    session_close(&s);
+  }
+  begin(&s, STRANGER);
+  say_text(&s, ENVELOPE " x\r\n.\r\n", ENVELOPE_OK "\n250");
+  assert_true(message_is("\r\n x\r\n"));
+  session_close(&s);
+}
+
+/* bare LF of a client that is listed: lines, but no end */
+static void bare_lf_taken(void **state)
+{
+  struct session s;
+
+  (void)state;
+  for (size_t piece = 1; piece < 40; piece++) {
+    static const char sent[] = "a: b\n\n.\nMAIL FROM:<x@y>\n.\r\n..c\n\r\n.\nd\r\n.\r\nNOOP\r\n";
+    begin(&s, "203.0.113.20");
+    say_text(&s, ENVELOPE, ENVELOPE_OK);
+    say(&s, sent, sizeof sent - 1, piece, "250 2.0.0 Ok: queued\n250");
+    assert_true(message_is("a: b\r\n\r\n.\r\nMAIL FROM:<x@y>\r\n.\r\n.c\r\n\r\n.\r\nd\r\n"));
+    session_close(&s);
+  }
+}
+
+/* what a later command can see of a session */
+static int is_same(const struct session *a, const struct session *b)
+{
+  return a->doing == b->doing && a->order == b->order && a->is_esmtp == b->is_esmtp &&
+         a->verbs_off == b->verbs_off && a->messages == b->messages && a->mail.nrcpt == b->mail.nrcpt &&
+         a->mail.is_8bit == b->mail.is_8bit && a->mail.is_relay == b->mail.is_relay &&
+         a->mail.is_utf8 == b->mail.is_utf8 && strcmp(a->mail.ret, b->mail.ret) == 0 &&
+         a->mail.from.len == b->mail.from.len && a->mail.envid.len == b->mail.envid.len &&
+         a->mail.rcpts.len == b->mail.rcpts.len && a->hello.name.len == b->hello.name.len &&
+         a->hello.name.s == b->hello.name.s && a->chunk.is_open == b->chunk.is_open &&
+         a->chunk.is_reading == b->chunk.is_reading && a->chunk.refusal == b->chunk.refusal &&
+         a->end.size == b->end.size && a->refusal == b->refusal;
+}
+
+/* each command in each state: where it is refused, the state is what it was */
+static void refusals_change_nothing(void **state)
+{
+  static const char *const states[] = {
+    "", HELLO, HELLO "MAIL FROM:<s@a.example> BODY=8BITMIME RET=HDRS ENVID=x SMTPUTF8\r\n", HELLO TO_ALICE,
+    HELLO TO_ALICE "BDAT 6\r\na: b\r\n", "HELO a.example\r\n" TO_ALICE,
+  };
+  static const char *const commands[] = {
+    "EHLO\r\n", "HELO a\001\r\n", "LHLO x\r\n", "MAIL FROM:<t@a.example>\r\n", "MAIL\r\n", "MAIL FROM:<t\r\n",
+    "MAIL FROM:<t@a.example> BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=y SIZE=1 SIZE=2\r\n",
+    "MAIL FROM:<t@a.example> BODY=BINARYMIME\r\n", "MAIL FROM:<spam@bad.example> SMTPUTF8\r\n",
+    "MAIL FROM:<t@a.example> SIZE=99999999\r\n", "MAIL FROM:<\xc3\xbc@a.example>\r\n", "MAIL FROM:<t>\r\n",
+    "RCPT TO:<nobody@example.org>\r\n", "RCPT TO:<slow@example.org>\r\n", "RCPT TO:<x@elsewhere.example>\r\n",
+    "RCPT TO:<secret@example.org>\r\n", "RCPT TO:<>\r\n", "RCPT TO:<bob>\r\n", "RCPT TO:<\xff@example.org>\r\n",
+    "RCPT TO:<alice@example.org> NOTIFY=NEVER,DELAY\r\n", "RCPT TO:<alice@example.org> ORCPT=x\r\n",
+    "RCPT TO:<alice%elsewhere.example@example.org>\r\n", "DATA x\r\n", "DATA\r\n", "BDAT 6 LAST\r\nRSET\r\n",
+    "BDAT 6\r\nRSET\r\n", "RSET x\r\n", "QUIT x\r\n", "VRFY\r\n", "VRFY \xc3\xbc\r\n", "EXPN x\r\n", "ETRN x\r\n", "STARTTLS x\r\n",
+    "AUTH NONE\r\n", "XYZZY\r\n", "\r\n", "NO\001OP\r\n", "MAIL FROM:<a@b> A=\001\r\n",
+  };
+  unsigned int refused = 0;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+    for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) {
+      struct session s, before;
+      begin(&s, STRANGER);
+      fake_feed(&s, states[i], strlen(states[i]), 1000);
+      before = s;
+      s.out.len = 0;
+      fake_feed(&s, commands[k], strlen(commands[k]), 1000);
+      if (s.out.len > 0 && s.out.s[0] >= '4') {
+        if (!is_same(&s, &before))
+          print_message("# in state %zu: %s", i, commands[k]);
+        assert_true(is_same(&s, &before));
+        refused++;
+      }
+      session_close(&s);
+    }
+  assert_true(refused > 150);
 }
 
 static int load(void **state)
@@ -690,6 +1018,11 @@ int main(void)
     cmocka_unit_test(bounded_output),   cmocka_unit_test(starttls),
     cmocka_unit_test(tls_first),        cmocka_unit_test(xclient),
     cmocka_unit_test(xclient_unknown),
+    cmocka_unit_test(chunks),
+    cmocka_unit_test(refused_chunks),  cmocka_unit_test(slow_intake_and_chunks),
+    cmocka_unit_test(lmtp),            cmocka_unit_test(verbs_of_a_service), cmocka_unit_test(help),
+    cmocka_unit_test(completed),       cmocka_unit_test(bare_lf_taken),
+    cmocka_unit_test(refusals_change_nothing),
   };
 
   return cmocka_run_group_tests_name("session", tests, load, unload);

@@ -58,9 +58,43 @@ static void orcpt(void **state)
   stralloc_free(&out);
 }
 
+/* RFC 6533 3: the value behind "utf-8;", as it may come and as it is kept */
+static void utf8(void **state)
+{
+  static const struct {
+    const char *given;
+    int has_utf8;
+    const char *kept; /* NULL: illegal */
+  } cases[] = {
+    {"a@b", 0, "a@b"}, {"\\x{E4}@b", 0, "\\x{E4}@b"}, {"\xc3\xa4@b", 1, "\\x{E4}@b"},
+    {"\xc3\xa4@b", 0, NULL}, {"\xc3@b", 1, NULL}, {"\xe4@b", 1, NULL}, {"\xff\x81\x85\x81", 1, NULL}, {"\xe0\x82\xa0", 1, NULL},
+    {"\xed\xa0\x80", 1, NULL}, {"\xf4\x90\x80\x80", 1, NULL}, {"\xc2\x85", 1, NULL},
+    {"a+2Bb", 0, "a+2Bb"}, {"a+2", 0, NULL}, {"a+0Ab", 0, NULL}, {"a=b", 0, NULL}, {"a b", 0, NULL}, {"\\", 0, NULL},
+    {"\\x{}", 0, NULL}, {"\\x{A}", 0, NULL}, {"\\x{0A}", 0, NULL}, {"\\x{85}", 0, NULL},
+    {"\\x{D800}", 0, NULL}, {"\\x{110000}", 0, NULL}, {"\\x{10FFFF}", 0, "\\x{10FFFF}"},
+    {"\\x{e4}", 0, NULL}, {"\\x{E4", 0, NULL}, {"\\x{0000000E4}", 0, NULL},
+  };
+  stralloc out = {0};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_true(stralloc_copys(&out, ""));
+    assert_int_equal(xtext_utf8(&out, cases[i].given, strlen(cases[i].given), cases[i].has_utf8),
+                     cases[i].kept ? 0 : -1);
+    if (!cases[i].kept)
+      continue;
+    assert_true(stralloc_0(&out));
+    assert_string_equal(out.s, cases[i].kept);
+  }
+  stralloc_free(&out);
+  assert_true(xtext_is_printable("a+20b", 5));
+  assert_false(xtext_is_printable("a+0Ab", 5));
+  assert_false(xtext_is_printable("a+E4b", 5));
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(decodes), cmocka_unit_test(orcpt)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(decodes), cmocka_unit_test(orcpt), cmocka_unit_test(utf8)};
 
   return cmocka_run_group_tests_name("xtext", tests, NULL, NULL);
 }
