@@ -950,7 +950,7 @@ static void refusals_change_nothing(void **state)
 {
   static const char *const states[] = {
     "", HELLO, HELLO "MAIL FROM:<s@a.example> BODY=8BITMIME RET=HDRS ENVID=x SMTPUTF8\r\n", HELLO TO_ALICE,
-    HELLO TO_ALICE "BDAT 6\r\na: b\r\n", "HELO a.example\r\n" TO_ALICE,
+    (HELLO TO_ALICE "BDAT 6\r\na: b\r\n"), ("HELO a.example\r\n" TO_ALICE),
   };
   static const char *const commands[] = {
     "EHLO\r\n", "HELO a\001\r\n", "LHLO x\r\n", "MAIL FROM:<t@a.example>\r\n", "MAIL\r\n", "MAIL FROM:<t\r\n",
