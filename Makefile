@@ -89,6 +89,7 @@ help:
 	@echo 'make crash      programs killed, calls failing, power cut at every place: an hour or two'
 	@echo 'make unit e2e   parts of it        make asan   unit tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz       run the fuzz harnesses (SECONDS=60 each)'
+	@echo 'make clients    real mail programs send through an instance: which can'
 	@echo 'make zoo MTA=HOST:PORT   play the scripted peers against another mail system'
 	@echo 'make bench      beside Postfix, OpenSMTPD and Exim (tests/bench/mtas says what it needs)'
 	@echo 'make bench-queue   what a million waiting messages cost (WAITING=1000000)'
@@ -111,6 +112,11 @@ check: setup-tests
 unit e2e peers crash: setup-tests
 	@$(MAKE) --no-print-directory programs units fuzzers clocked benchers
 	@tests/run $@ $(BUILD)
+
+# real mail programs that send to us
+clients: all
+	@tests/clients/packages $(BUILD)/clients
+	@CLIENT_PACKAGES=$(abspath $(BUILD)/clients) python3 tests/clients/test_clients.py $(BUILD)
 
 # another mail system: tests/peers/README
 zoo:
@@ -270,4 +276,4 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/tests/tested.a
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean
+.PHONY: all help setup setup-tests programs clocked install check unit e2e peers crash clients zoo bench bench-queue bench-sessions demo asan units fuzzers fuzz libfuzzers format tags clean
