@@ -178,7 +178,7 @@ def said(d):
     return text
 
 
-def send(name, packages, server, login, letter):
+def send(name, packages, server, login, mark, letter):
     """Starts the system, gives it the letter by SMTP, and waits until Heloise has it."""
     if not IS_ROOT:
         raise Skip("needs root")
@@ -198,7 +198,7 @@ def send(name, packages, server, login, letter):
         wait_for("a banner of " + name, lambda: is_up(d, p))
         sent_through(d, letter, login)
         try:
-            wait_for("its message", lambda: any(("Subject: " + name).encode() in m for m in server.i.mail("alice")))
+            wait_for("its message", lambda: any(("Subject: " + mark).encode() in m for m in server.i.mail("alice")))
         except Failed as e:
             raise Failed("%s; it said: %s" % (e, said(d)))
     finally:

@@ -349,8 +349,9 @@ def opensmtpd():
 def senders(name):
     import systems
     s = server()
-    systems.send(name, PACKAGES, s, LOGIN, letter(name))
-    is_protected(s.got(name), "ESMTPS")
+    mark = "%s-%d" % (name, os.getpid())  # what an earlier run left in its queue is not ours
+    systems.send(name, PACKAGES, s, LOGIN, mark, letter(mark))
+    is_protected(s.got(mark), "ESMTPS")
 
 
 if __name__ == "__main__":
