@@ -27,14 +27,15 @@ static void start_address(struct attempt *a)
     a->recipient[i].was_answered = 0;
 }
 
-/* what an address that failed says of the host: its greeting is the first thing that is about mail */
+/* what an address that failed says of the host: its greeting is the first thing that is about mail, and
+ * when it took a recipient, what made it hang up may be the message */
 static enum report_host host_of(const struct session *s)
 {
   if (s->saw == SAW_LOCAL)
     return REPORT_ANSWERED;
   if (s->reached == RUNG_COUNT && !(s->is_taken_over && s->connections == 0))
     return REPORT_UNREACHED;
-  return s->saw != SAW_REPLY || s->reply.code == 421 ? REPORT_LOST : REPORT_ANSWERED;
+  return !s->has_accepted && (s->saw != SAW_REPLY || s->reply.code == 421) ? REPORT_LOST : REPORT_ANSWERED;
 }
 
 /* 1: no other address in this attempt */

@@ -107,6 +107,7 @@ void client_prepare(struct session *s, struct attempt *a)
   peers_card(a->given->peers, &t->ip, t->port, &s->card);
   peerwords_find(a->given->table, &t->ip, t->port, t->host, &s->words);
   s->lesson[0] = 0;
+  s->has_accepted = 0;
   if (attempt_needs_utf8(a))
     s->facts |= IF_NEEDED | IF_MUST_UTF8;
   if (peers_holds(&s->card, FACT_DOT_HANG, a->now) || client_card_says(s, FACT_PIX))
