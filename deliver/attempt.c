@@ -32,7 +32,7 @@ static void start_address(struct attempt *a)
 static enum report_host host_of(const struct session *s)
 {
   if (s->saw == SAW_LOCAL)
-    return REPORT_ANSWERED;
+    return REPORT_OURS;
   if (s->reached == RUNG_COUNT && !(s->is_taken_over && s->connections == 0))
     return REPORT_UNREACHED;
   return !s->has_accepted && (s->saw != SAW_REPLY || s->reply.code == 421) ? REPORT_LOST : REPORT_ANSWERED;
@@ -191,7 +191,7 @@ static void deliver(struct attempt *a, struct session *s)
   list = calloc(1, sizeof *list);
   t = calloc(room, sizeof *t);
   if (!list || !t)
-    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_ANSWERED);
+    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_OURS);
   else if (attempt_hosts(a, list) == 0) {
     n = attempt_targets(a, list, t, room);
     mark_tried(a, t, n);

@@ -238,6 +238,14 @@ void recovery_failed(struct destination *d, const struct job *j)
   call_untried(d);
 }
 
+/* a probe that this host spoiled proves nothing: the next one after the same gap. One that was never
+ * begun is made up for at once. */
+void recovery_unknown(struct destination *d, const struct job *j)
+{
+  if (is_down(d) && j->is_probe && j->until != 0)
+    plan_probe(d, j);
+}
+
 enum recovery_last recovery_last_word(uint32_t hop, const char **why)
 {
   const struct destination *d = schedule_by_hop(hop);

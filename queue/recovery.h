@@ -20,6 +20,8 @@ void recovery_call(struct destination *d);
 /* the result of a job, as far as it is about the host */
 void recovery_took(struct destination *d);
 void recovery_failed(struct destination *d, const struct job *j);
+/* that says nothing about it */
+void recovery_unknown(struct destination *d, const struct job *j);
 /* the timer of d fired, and it is down. Whether any were called */
 int recovery_probe(struct destination *d);
 /* the tables changed: what waits for it may go elsewhere now */

@@ -467,6 +467,8 @@ void schedule_judge(const struct job *j)
     recovery_took(d);
   else if (j->unreached > 0)
     recovery_failed(d, j);
+  else
+    recovery_unknown(d, j);
 }
 
 void schedule_landed(struct destination *d, int is_doubtful)

@@ -115,7 +115,7 @@ struct result {
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
   enum notify_action how; /* it was taken, for V_OK */
-  enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED } host;
+  enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED, HOST_UNKNOWN } host;
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);

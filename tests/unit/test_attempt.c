@@ -172,7 +172,7 @@ static const struct scenario cases[] = {
                            "?RCPT TO:<a@one>;>250 ok;?DATA;>354 go;.;>250 ok;?MAIL;>250 ok;"
                            "?RCPT TO:<b@two>;>250 ok;?DATA;>354 go;.;>250 ok",
    .rcpt = "a@one,b@two", .said = "ok 2.0.0,ok 2.0.0"},
-  {.row = "A8", .fault = NO_DESCRIPTORS, .said = "temp 4.3.0"},
+  {.row = "A8", .fault = NO_DESCRIPTORS, .said = "temp 4.3.0", .how = "ours"},
   {.row = "stated delay", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;"
                                     "?RCPT;>450 4.2.0 try again in 10 minutes",
    .said = "temp 4.2.0", .wait = 600},

@@ -394,6 +394,18 @@ static void test_down_and_up(void **state)
   assert_true(recovery_is_down(hop, &why, &when));
   assert_int_equal(when, clock_wall() + 8);
 
+  /* an attempt that failed on this side says nothing: the next probe comes after the same gap */
+  now += 7000;
+  add(&probe, HOP, 1);
+  j = next();
+  assert_true(j->is_probe);
+  j->until = clock_wall() + 1000;
+  land(j, DIED);
+  assert_true(recovery_is_down(hop, &why, &when));
+  assert_int_equal(when, clock_wall() + 241);
+  assert_int_equal(called(), 0);
+  now += 240000;
+
   /* one gets through: that which is due and twenty of those held, then two with each */
   now += 7000;
   schedule_turn();
