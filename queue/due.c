@@ -266,6 +266,27 @@ void due_more(struct work *w)
     w->spread = w->ndue;
 }
 
+int due_is_elsewhere(const struct work *w, const struct batch *b, const char *nexthop)
+{
+  static stralloc text; /* bound: a next hop's text */
+  const char *domain = NULL;
+  size_t looked = 0;
+  struct nexthop h;
+
+  for (size_t i = b->from; i < b->from + b->n; i++) {
+    const char *address = w->e.rcpt[w->due[i].rcpt].address;
+    if (domain && strcmp(domain, envelope_domain(address)) == 0)
+      continue;
+    domain = envelope_domain(address);
+    if (looked++ == SLICE)
+      return 1; /* too many to look at in one turn: they are sorted anew */
+    if (destination_of(program_table(), address, &h, &text, NULL) == 0 &&
+        (text.len != strlen(nexthop) || memcmp(text.s, nexthop, text.len) != 0))
+      return 1;
+  }
+  return 0;
+}
+
 /* ---- slices */
 
 /* looks at some more; whether that was the last */
