@@ -206,6 +206,7 @@ WRAP_test_local := -Wl,--wrap=program_table
 WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out,--wrap=due_is_elsewhere,--wrap=work_reroute
 WRAP_test_due := -Wl,--wrap=program_table,--wrap=schedule_add
 WRAP_test_news := -Wl,--wrap=flight_next,--wrap=flight_twin,--wrap=work_file
+WRAP_test_work := -Wl,--wrap=store_read,--wrap=store_corrupt
 WRAP_test_chan := -Wl,--wrap=sendmsg,--wrap=recvmsg
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
 WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
