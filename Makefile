@@ -209,7 +209,7 @@ WRAP_test_news := -Wl,--wrap=flight_next,--wrap=flight_twin,--wrap=work_file
 WRAP_test_work := -Wl,--wrap=store_read,--wrap=store_corrupt
 WRAP_test_chan := -Wl,--wrap=sendmsg,--wrap=recvmsg
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
-WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
+WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync,--wrap=unlinkat,--wrap=fsync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
 WRAP_test_import := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
