@@ -108,7 +108,8 @@ static const struct scenario cases[] = {
    .said = "temp 4.7.0", .how = ""},
   {.row = "D9, cut off at DATA", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;!",
    .said = "temp 4.4.2", .how = ""},
-  {.row = "D7", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>421 4.3.2 later",
+  {.row = "D7", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>421 4.3.2 later;"
+                          "?QUIT;>221 bye",
    .said = "temp 4.3.2", .how = "lost"},
   {.row = "D14", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;>354 go;.;!",
    .said = "temp 4.4.2", .learned = "dot-lost "},
