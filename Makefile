@@ -221,10 +221,13 @@ WRAP_test_client := -Wl,--wrap=conn_open,--wrap=conn_reply,--wrap=conn_clock
 WRAP_test_conn := -Wl,--wrap=poll
 WRAP_test_init := -Wl,--wrap=fsync
 WRAP_test_local := -Wl,--wrap=program_table
-WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out
+WRAP_test_schedule := -Wl,--wrap=loop_now,--wrap=program_table,--wrap=due_job,--wrap=work_batch_over,--wrap=work_shut_out,--wrap=due_is_elsewhere,--wrap=work_reroute
+WRAP_test_due := -Wl,--wrap=program_table,--wrap=schedule_add
+WRAP_test_news := -Wl,--wrap=flight_next,--wrap=flight_twin,--wrap=work_file
+WRAP_test_work := -Wl,--wrap=store_read,--wrap=store_corrupt
 WRAP_test_chan := -Wl,--wrap=sendmsg,--wrap=recvmsg
 WRAP_test_store := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2
-WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync
+WRAP_test_journal_ring := -Wl,--wrap=pwritev,--wrap=pwrite,--wrap=fdatasync,--wrap=unlinkat,--wrap=fsync
 WRAP_test_store_flight := -Wl,--wrap=write,--wrap=renameat2
 WRAP_test_receive := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=writev,--wrap=pwritev
 WRAP_test_import := -Wl,--wrap=fdatasync,--wrap=fsync,--wrap=renameat2

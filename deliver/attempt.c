@@ -28,14 +28,15 @@ static void start_address(struct attempt *a)
     a->recipient[i].was_answered = 0;
 }
 
-/* what an address that failed says of the host: its greeting is the first thing that is about mail */
+/* what an address that failed says of the host: its greeting is the first thing that is about mail, and
+ * when it took a recipient, what made it hang up may be the message */
 static enum report_host host_of(const struct session *s)
 {
   if (s->saw == SAW_LOCAL)
-    return REPORT_ANSWERED;
+    return REPORT_OURS;
   if (s->reached == RUNG_COUNT && !(s->is_taken_over && s->connections == 0))
     return REPORT_UNREACHED;
-  return s->saw != SAW_REPLY || s->reply.code == 421 ? REPORT_LOST : REPORT_ANSWERED;
+  return !s->has_accepted && (s->saw != SAW_REPLY || s->reply.code == 421) ? REPORT_LOST : REPORT_ANSWERED;
 }
 
 /* 1: no other address in this attempt */
@@ -191,7 +192,7 @@ static void deliver(struct attempt *a, struct session *s)
   list = calloc(1, sizeof *list);
   t = calloc(room, sizeof *t);
   if (!list || !t)
-    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_ANSWERED);
+    attempt_settle_rest(a, V_TEMP, "4.3.0", "out of memory", REPORT_OURS);
   else if (attempt_hosts(a, list) == 0) {
     n = attempt_targets(a, list, t, room);
     mark_tried(a, t, n);

@@ -27,13 +27,13 @@ static int may_reconnect(struct session *s)
 
 static void quit(struct session *s)
 {
-  struct reply *r = &s->reply;
+  struct reply r; /* its answer is not what the attempt came to */
   uint64_t deadline = conn_clock() + settings.timeout_quit;
 
   if (s->conn.fd < 0 || s->saw != SAW_REPLY || s->end == DO_LOST || conn_is_over(&s->conn) ||
       client_say(s, "QUIT", (const char *)NULL) != 0)
     return;
-  while (conn_reply(&s->conn, r, deadline) == SAW_REPLY && r->code / 100 != 2 && r->code != 421 &&
+  while (conn_reply(&s->conn, &r, deadline) == SAW_REPLY && r.code / 100 != 2 && r.code != 421 &&
          conn_clock() < deadline)
     ;
 }
@@ -107,6 +107,7 @@ void client_prepare(struct session *s, struct attempt *a)
   peers_card(a->given->peers, &t->ip, t->port, &s->card);
   peerwords_find(a->given->table, &t->ip, t->port, t->host, &s->words);
   s->lesson[0] = 0;
+  s->has_accepted = 0;
   if (attempt_needs_utf8(a))
     s->facts |= IF_NEEDED | IF_MUST_UTF8;
   if (peers_holds(&s->card, FACT_DOT_HANG, a->now) || client_card_says(s, FACT_PIX))

@@ -33,6 +33,7 @@ struct session {
   char greeting_text[PEERS_TEXT], mail_text[PEERS_TEXT];
   char lesson[PEERS_TEXT]; /* the reply or event that was judged last */
   size_t accepted;       /* recipients, in this transaction */
+  int has_accepted;      /* a recipient, from this attempt */
   uint64_t transactions; /* on this connection */
   enum saw saw;          /* last */
   int is_tls_off_by_card;

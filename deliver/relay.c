@@ -49,7 +49,7 @@ static int is_how(const struct wire_msg *m, size_t i, enum verdict v)
     return 1;
   if (v == V_OK)
     return wire_is(m, i, notify_word(NOTIFY_RELAYED));
-  return wire_is(m, i, "unreached") || wire_is(m, i, "lost") ||
+  return wire_is(m, i, "unreached") || wire_is(m, i, "lost") || wire_is(m, i, "ours") ||
          (v == V_TEMP && wire_is(m, i, "uncharged"));
 }
 

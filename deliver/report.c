@@ -14,7 +14,8 @@ static void bounded(struct wire_out *o, const char *s, size_t max)
 }
 
 static const char *const host_words[] = {
-  [REPORT_ANSWERED] = "", [REPORT_LOST] = "lost", [REPORT_UNREACHED] = "unreached"};
+  [REPORT_ANSWERED] = "", [REPORT_LOST] = "lost", [REPORT_UNREACHED] = "unreached",
+  [REPORT_OURS] = "ours"};
 
 static const char *how_word(const struct report_result *r)
 {

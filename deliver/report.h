@@ -22,7 +22,7 @@ struct report_result {
   const char *status, *text;
   int is_uncharged; /* it does not count as an attempt */
   int is_relayed;   /* taken by a host that makes no reports of its own */
-  enum report_host { REPORT_ANSWERED, REPORT_LOST, REPORT_UNREACHED } host; /* wire.def */
+  enum report_host { REPORT_ANSWERED, REPORT_LOST, REPORT_UNREACHED, REPORT_OURS } host; /* wire.def */
 };
 
 struct report_step {

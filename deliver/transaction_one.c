@@ -234,6 +234,7 @@ static const struct ladder_row *say_rcpts(struct transaction *t)
     case DO_GO_ON:
       t->to[i]->is_accepted = 1;
       s->accepted = ++t->accepted;
+      s->has_accepted = 1;
       s->facts |= IF_ACCEPTED;
       break;
     case DO_RECIPIENT:

@@ -31,12 +31,16 @@
 static struct work *routing, *routing_last;
 static const struct work *cached; /* next_hop() knows its last domain */
 
-static int by_hop(const void *a, const void *b)
+/* those that were tried as often come together: a job has one number of attempts */
+static int by_hop(const void *a, const void *b, void *work)
 {
+  const struct envelope_rcpt *rcpt = ((const struct work *)work)->e.rcpt;
   const struct due *x = a, *y = b;
 
   if (x->hop != y->hop)
     return x->hop < y->hop ? -1 : 1;
+  if (rcpt[x->rcpt].attempts != rcpt[y->rcpt].attempts)
+    return rcpt[x->rcpt].attempts < rcpt[y->rcpt].attempts ? -1 : 1;
   return x->rcpt < y->rcpt ? -1 : x->rcpt > y->rcpt;
 }
 
@@ -64,9 +68,13 @@ static struct job *new_job(struct work *w, const struct due *due, size_t n)
 
 struct job *due_job(struct work *w, struct batch *b, size_t limit)
 {
-  size_t n = b->n < limit ? b->n : limit;
-  struct job *j = new_job(w, w->due + b->from, n);
+  const struct due *due = w->due + b->from;
+  size_t n = 1;
+  struct job *j;
 
+  while (n < b->n && n < limit && w->e.rcpt[due[n].rcpt].attempts == w->e.rcpt[due->rcpt].attempts)
+    n++;
+  j = new_job(w, due, n);
   if (!j) {
     w->is_short = 1;
     return NULL;
@@ -266,6 +274,27 @@ void due_more(struct work *w)
     w->spread = w->ndue;
 }
 
+int due_is_elsewhere(const struct work *w, const struct batch *b, const char *nexthop)
+{
+  static stralloc text; /* bound: a next hop's text */
+  const char *domain = NULL;
+  size_t looked = 0;
+  struct nexthop h;
+
+  for (size_t i = b->from; i < b->from + b->n; i++) {
+    const char *address = w->e.rcpt[w->due[i].rcpt].address;
+    if (domain && strcmp(domain, envelope_domain(address)) == 0)
+      continue;
+    domain = envelope_domain(address);
+    if (looked++ == SLICE)
+      return 1; /* too many to look at in one turn: they are sorted anew */
+    if (destination_of(program_table(), address, &h, &text, NULL) == 0 &&
+        (text.len != strlen(nexthop) || memcmp(text.s, nexthop, text.len) != 0))
+      return 1;
+  }
+  return 0;
+}
+
 /* ---- slices */
 
 /* looks at some more; whether that was the last */
@@ -289,7 +318,7 @@ static int look(struct work *w)
 
 static void spread(struct work *w)
 {
-  qsort(w->due, w->ndue, sizeof *w->due, by_hop);
+  qsort_r(w->due, w->ndue, sizeof *w->due, by_hop, w);
   due_more(w);
 }
 

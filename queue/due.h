@@ -14,6 +14,8 @@ void due_turn(void);
 int due_has_more(void);
 /* some of its batches are gone: makes more, if there are any to make */
 void due_more(struct work *w);
+/* whether some of a batch have another next hop by now */
+int due_is_elsewhere(const struct work *w, const struct batch *b, const char *nexthop);
 /* a job of at most `limit` recipients, taken off batch b. NULL without memory. */
 struct job *due_job(struct work *w, struct batch *b, size_t limit);
 /* whether `next` is a time that no schedule of recipient i could have given: another clock did */

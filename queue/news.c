@@ -243,6 +243,11 @@ static void file_some(void)
     h = waiting_find(n.id);
     if (h == WAITING_NONE)
       continue;
+    if (waiting_at(h)->state != STORE_FLIGHT) { /* a file already, that could not be read then */
+      if (!waiting_at(h)->is_active)
+        take_twin(h, &n);
+      continue;
+    }
     if (work_file(h) != 0) {
       log_failed("queue", n.id, strerror(errno));
       loop_timer_in(&refile_timer, SOON_MS);

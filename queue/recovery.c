@@ -101,21 +101,24 @@ static uint32_t next_called(const struct destination *d, enum lane_kind lane)
 }
 
 /* those called in this turn come in the next, and take room until then */
-void recovery_call(struct destination *d)
+int recovery_call(struct destination *d)
 {
+  int has_more = 0;
   uint32_t h;
 
   if (d->spawner != WORK_DELIVER || is_down(d))
-    return;
+    return 0;
   if (d->called != schedule_turns())
     d->coming[LANE_NEW] = d->coming[LANE_AGAIN] = 0;
   d->called = schedule_turns();
-  for (int lane = 0; lane < LANES; lane++)
-    while (d->coming[lane] < schedule_room(&d->lane[lane]) &&
-           (h = next_called(d, (enum lane_kind)lane)) != WAITING_NONE) {
+  for (int lane = 0; lane < LANES; lane++) {
+    size_t room = schedule_room(&d->lane[lane]);
+    for (; d->coming[lane] < room && (h = next_called(d, (enum lane_kind)lane)) != WAITING_NONE;
+         d->coming[lane]++)
       call_one(d, h);
-      d->coming[lane]++;
-    }
+    has_more |= room > 0 && next_called(d, (enum lane_kind)lane) != WAITING_NONE;
+  }
+  return has_more;
 }
 
 /* it is down: those that waited for room and were never tried are to hear why they wait */
@@ -236,6 +239,14 @@ void recovery_failed(struct destination *d, const struct job *j)
   free(at.s);
   schedule_dismiss(d);
   call_untried(d);
+}
+
+/* a probe that this host spoiled proves nothing: the next one after the same gap. One that was never
+ * begun is made up for at once. */
+void recovery_unknown(struct destination *d, const struct job *j)
+{
+  if (is_down(d) && j->is_probe && j->until != 0)
+    plan_probe(d, j);
 }
 
 enum recovery_last recovery_last_word(uint32_t hop, const char **why)

@@ -15,11 +15,14 @@ int recovery_is_shut(uint32_t hop, enum lane_kind lane, int is_hurried);
 int recovery_is_down(uint32_t hop, const char **why, uint64_t *probe);
 /* it waits there, until it is called, or until `until` (steady seconds) at the latest */
 void recovery_park(uint32_t hop, uint32_t handle, uint32_t until);
-/* there is room: calls those that wait */
-void recovery_call(struct destination *d);
+/* there is room: calls those that wait. Whether there is room for more of them in another turn, should
+ * those that were called go elsewhere */
+int recovery_call(struct destination *d);
 /* the result of a job, as far as it is about the host */
 void recovery_took(struct destination *d);
 void recovery_failed(struct destination *d, const struct job *j);
+/* that says nothing about it */
+void recovery_unknown(struct destination *d, const struct job *j);
 /* the timer of d fired, and it is down. Whether any were called */
 int recovery_probe(struct destination *d);
 /* the tables changed: what waits for it may go elsewhere now */

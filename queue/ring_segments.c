@@ -194,29 +194,51 @@ int ring_wants_segment(void)
   return ring.is_on && ring.current >= 0 && ring.at > ring.segment[ring.current].size / 2;
 }
 
+/* a segment that cannot be read may have messages that notes in another one end */
+static int is_all_readable(void)
+{
+  for (unsigned int i = 0; i < JOURNAL_SEGMENTS; i++)
+    if (ring.segment[i].is_unreadable)
+      return 0;
+  return 1;
+}
+
 int ring_is_useless(void)
 {
   return !ring.is_on && !ring.is_held && ring.live.count == 0 && ring.epoch > 0 &&
-         ring.durable == ring.notes;
+         ring.durable == ring.notes && is_all_readable() &&
+         (!ring.failed_at || time(NULL) >= ring.failed_at + RING_MAKE_AGAIN);
 }
 
-static void clear(void)
+/* a segment goes, durably. 0, or -1 with errno */
+static int take_away(unsigned int i)
 {
   char path[16];
 
-  for (unsigned int i = 0; i < JOURNAL_SEGMENTS; i++) {
-    if (ring.segment[i].is_unreadable)
-      continue;
-    snprintf(path, sizeof path, "journal/%u", i);
-    if (unlinkat(ring.queue_fd, path, 0) != 0 && errno != ENOENT)
-      log_failed("intake", path, strerror(errno));
-    if (ring.segment[i].fd >= 0)
-      close(ring.segment[i].fd);
-    ring.segment[i] = (struct ring_segment){.fd = -1};
+  snprintf(path, sizeof path, "journal/%u", i);
+  if (unlinkat(ring.queue_fd, path, 0) != 0 && errno != ENOENT)
+    return -1;
+  if (ring.segment[i].fd >= 0)
+    close(ring.segment[i].fd);
+  ring.segment[i] = (struct ring_segment){.fd = -1};
+  return store_flush_dir(ring.queue_fd, "journal");
+}
+
+/* the oldest first: a message must not come back without the note that ended it */
+static void clear(void)
+{
+  for (unsigned int i = ring_after(ring.last), n = 0; n < JOURNAL_SEGMENTS; i = ring_after(i), n++) {
+    if (ring.current == (int)i)
+      ring.current = -1;
+    if (take_away(i) != 0) {
+      log_failed("intake", "journal", strerror(errno));
+      ring.failed_at = time(NULL); /* the rest later */
+      return;
+    }
   }
-  ring.current = -1;
   ring.last = JOURNAL_SEGMENTS - 1;
   ring.epoch = 0;
+  ring.failed_at = 0;
 }
 
 void ring_tend(void)

@@ -25,6 +25,7 @@
 #define UNPROVEN_EACH 1
 #define IDLE_MS 300000 /* then a destination is forgotten */
 #define SWEEP_MS 60000
+#define NEXT_TURN_MS 1
 
 /* a destination that has not shown that it takes mail waits longer for mail that was tried
  * before: its attempts may take three quarters of all places, so that new mail always has some */
@@ -77,6 +78,8 @@ static void on_wake(struct loop_timer *t)
   if (concurrency_places(&d->window) == 0 && recovery_probe(d))
     recovery_mind(d); /* should they go elsewhere, the next ones' turn comes soon */
   schedule_ready(d);
+  if (recovery_call(d))
+    loop_timer_in(&d->wake, NEXT_TURN_MS);
 }
 
 static void on_sweep(struct loop_timer *t);
@@ -262,15 +265,6 @@ static void ready_all(const struct fleet *f)
         schedule_ready(d);
 }
 
-void schedule_tables(void)
-{
-  tables++;
-  for (size_t i = 0; i < CHAINS; i++)
-    for (struct destination *d = by_name[i]; d; d = d->chain)
-      recovery_reroute(d);
-  ready_all(NULL);
-}
-
 /* ---- batches */
 
 enum lane_kind schedule_lane(uint32_t handle)
@@ -348,6 +342,35 @@ int schedule_add(struct work *w, const struct batch *b, const char *nexthop, enu
   append(&d->lane[w->is_again ? LANE_AGAIN : LANE_NEW], copy);
   schedule_ready(d);
   return 0;
+}
+
+/* batches leave whose recipients go elsewhere now, and what waits for their room is called */
+static void reroute(struct destination *d)
+{
+  size_t before = d->batches;
+
+  recovery_reroute(d);
+  for (size_t i = 0; d->spawner == WORK_DELIVER && i < LANES; i++)
+    for (struct batch *b = d->lane[i].first, *next; b; b = next) {
+      next = b->next;
+      if (!due_is_elsewhere(b->work, b, d->nexthop))
+        continue;
+      take_out(b);
+      leave_work(b);
+      work_reroute(b->work);
+      free(b);
+    }
+  if (d->batches < before)
+    loop_timer_in(&d->wake, 0);
+}
+
+void schedule_tables(void)
+{
+  tables++;
+  ready_all(NULL);
+  for (size_t i = 0; i < CHAINS; i++)
+    for (struct destination *d = by_name[i]; d; d = d->chain)
+      reroute(d);
 }
 
 void schedule_dismiss(struct destination *d)
@@ -467,6 +490,8 @@ void schedule_judge(const struct job *j)
     recovery_took(d);
   else if (j->unreached > 0)
     recovery_failed(d, j);
+  else
+    recovery_unknown(d, j);
 }
 
 void schedule_landed(struct destination *d, int is_doubtful)

@@ -190,6 +190,8 @@ static int read_how(const struct wire_msg *m, size_t i, struct result *r)
     r->host = HOST_UNREACHED;
   else if (wire_is(m, i, "lost"))
     r->host = HOST_LOST;
+  else if (wire_is(m, i, "ours"))
+    r->host = HOST_UNKNOWN;
   else
     return notify_read(m->f[i].s, m->f[i].len, &r->how);
   return 0;
@@ -210,7 +212,8 @@ static int on_result(struct job *j, const struct wire_msg *m, size_t i, const ch
   if (read_how(m, i + 5, &r) != 0)
     return -1;
   j->told[place] = 1;
-  j->to->is_proven = r.verdict == V_OK;
+  if (r.host != HOST_UNKNOWN)
+    j->to->is_proven = r.verdict == V_OK;
   r.status = status.s;
   r.reply = reply.s;
   work_result(j, j->rcpt[place], &r);

@@ -270,33 +270,59 @@ int flight_over(int queue_fd, const struct store_name *n)
   return n->state == STORE_FLIGHT ? 0 : store_unlink(queue_fd, n);
 }
 
+/* what the segment has where f lies, read into raw; how many bytes, or -1 with errno */
+static ssize_t read_raw(int queue_fd, const struct flight *f, char *raw)
+{
+  int fd = journal_open(queue_fd, f->segment, O_RDONLY), saved;
+  ssize_t got = fd < 0 ? -1 : pread(fd, raw, f->len, f->at + JOURNAL_RECORD);
+
+  saved = errno;
+  if (fd >= 0)
+    close(fd);
+  errno = saved;
+  return got;
+}
+
+/* a copy in corrupt/, whole or not at all. 0, or -1 with errno */
+static int put_copy_aside(int queue_fd, const char *path, const char *image, size_t len)
+{
+  int fd = openat(queue_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), r, saved;
+
+  if (fd < 0)
+    return -1;
+  r = write_all(fd, image, len) == 0 && fsync(fd) == 0 ? 0 : -1;
+  saved = errno;
+  close(fd);
+  if (r != 0)
+    unlinkat(queue_fd, path, 0); /* it is tried again */
+  errno = saved;
+  return r;
+}
+
 /* what there is of it goes to corrupt/, and the journal forgets it */
 int flight_corrupt(int queue_fd, const struct store_name *n, const char *why)
 {
   const struct flight *f = find(queue_fd, n->id);
   char path[STORE_NAME_MAX], *raw = f ? malloc(f->len) : NULL;
   const char *image = raw;
-  int from, to = -1, ok = 0;
+  ssize_t len = raw ? load_image(queue_fd, n, &image) : -1;
+  int r, saved;
 
-  if (raw && load_image(queue_fd, n, &image) < 0) {
-    ssize_t got = -1;
-    from = journal_open(queue_fd, f->segment, O_RDONLY);
-    if (from >= 0) {
-      got = pread(from, raw, f->len, f->at + JOURNAL_RECORD);
-      close(from);
-    }
-    image = got == (ssize_t)f->len ? raw : NULL;
+  if (raw && len < 0) {
+    image = raw;
+    len = read_raw(queue_fd, f, raw);
   }
   snprintf(path, sizeof path, "corrupt/%s", n->id);
-  if (raw && image) {
-    to = openat(queue_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ok = to >= 0 && write_all(to, image, f->len) == 0 && fsync(to) == 0;
-  }
-  log_corrupt("journal", why, ok ? path : strerror(errno));
-  if (to >= 0)
-    close(to);
+  r = len < 0 ? -1 : put_copy_aside(queue_fd, path, image, (size_t)len);
+  saved = errno;
+  log_corrupt("journal", why, r == 0 ? path : strerror(saved));
   free(raw);
-  return ok ? flight_over(queue_fd, n) : -1;
+  if (r == 0 && (r = flight_over(queue_fd, n)) != 0) {
+    saved = errno;
+    unlinkat(queue_fd, path, 0); /* it is tried again */
+  }
+  errno = saved;
+  return r;
 }
 
 /* ---- for the manager */

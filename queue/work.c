@@ -100,8 +100,8 @@ static int read_message(struct work *w, int is_unverified)
   const char *why;
   int r = store_read(work_queue, &w->name, is_unverified, &w->e, &why), saved = errno;
 
-  if (r != 0 && errno == EBADMSG)
-    store_corrupt(work_queue, &w->name, why);
+  if (r != 0 && saved == EBADMSG && store_corrupt(work_queue, &w->name, why) != 0)
+    saved = errno == EBADMSG ? EIO : errno; /* it is still there: put aside later */
   errno = saved;
   return r;
 }

@@ -55,6 +55,7 @@ struct work {
   int is_short;         /* of memory: the rest is tried again soon */
   uint32_t shut_hop;    /* a next hop that has no use for it now; 0: none */
   int has_more_shut;    /* and others */
+  int is_rerouted;      /* what is due is to be looked at anew */
   uint64_t look_again;  /* wall clock: an attempt there will tell then; 0: none */
   uint64_t owed_again; /* a report could not be made: when it is tried again; 0: none */
   uint64_t warning;    /* when its sender is to be warned of the delay; NOTIFY_NEVER_DUE */
@@ -115,7 +116,7 @@ struct result {
   const char *status, *reply;
   int is_uncharged; /* it does not count as an attempt */
   enum notify_action how; /* it was taken, for V_OK */
-  enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED } host;
+  enum result_host { HOST_ANSWERED, HOST_LOST, HOST_UNREACHED, HOST_UNKNOWN } host;
 };
 void work_result(struct job *j, size_t rcpt, const struct result *r);
 void work_step(struct job *j, const char *const field[5]);
@@ -130,6 +131,8 @@ void work_finished(struct job *j, const char *why, int charged);
 void work_batch_over(struct work *w);
 /* a batch must leave its destination: what is left of it waits outside */
 void work_shut_out(struct work *w, const struct batch *b, const struct destination *d);
+/* a batch leaves its destination, because table `routes` leads elsewhere: its message is looked at anew */
+void work_reroute(struct work *w);
 /* those of due[] that were never tried, and whose next hop is down, are deferred uncharged, so that
  * people can see why */
 void work_suspend(struct work *w, const struct batch *b, const char *nexthop);

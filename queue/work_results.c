@@ -103,7 +103,7 @@ static void apply_result(struct job *j, size_t rcpt, const struct result *res)
     r->attempts++;
   w->held[rcpt] = res->host == HOST_UNREACHED;
   j->answers += res->host == HOST_ANSWERED;
-  if (res->host != HOST_ANSWERED) {
+  if (res->host == HOST_LOST || res->host == HOST_UNREACHED) {
     j->unreached++;
     snprintf(j->why, sizeof j->why, "%s", res->reply);
   }
@@ -173,7 +173,7 @@ static void untold(struct job *j, size_t rcpt, const char *why, int charged)
 {
   struct work *w = j->work;
   struct retry_message m;
-  struct result res = {V_TEMP, clock_wall() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING, HOST_ANSWERED};
+  struct result res = {V_TEMP, clock_wall() + AGAIN_SOON, "4.3.0", why ? why : "the attempt said nothing", 0, NOTIFY_NOTHING, HOST_UNKNOWN};
   struct retry schedule;
   char expired[300];
 

@@ -247,13 +247,15 @@ static size_t first_todo(const struct work *w)
 }
 
 /* some recipients are due and were not tried: the message stays as it is, and waits for its
- * destination, but not past the time of the others, nor past its life */
+ * destination, but not past the time of the others, nor past its life; or not at all, when it has another
+ * one now */
 static void park(struct work *w)
 {
   uint64_t until = earliest(w, clock_wall() + 1);
   uint64_t turn = w->has_more_shut ? work_own_turn(w, first_todo(w)) : UINT64_MAX;
   struct waiting *rec = waiting_at(w->handle);
   uint32_t hop = w->shut_hop, handle = w->handle;
+  int is_rerouted = w->is_rerouted;
 
   if (work_is_in_journal(w) && w->is_unmarked && work_file_as(w, STORE_NEW, 0, 0) != 0) {
     keep(w); /* what is done is known here only, and would be done again */
@@ -268,16 +270,20 @@ static void park(struct work *w)
   if (rec->look > clock_steady() && rec->look < until)
     until = rec->look;
   rec->is_hurried |= w->is_hurried;
-  if (work_is_first_attempt(w) && w->e.nrcpt == 1) /* as a file's name tells it: not read again before */
+  if (work_is_first_attempt(w) && w->e.nrcpt == 1 && !is_rerouted) /* as a file's name tells it: not read again before */
     rec->hop = hop;
   work_free(w);
-  recovery_park(hop, handle, (uint32_t)until);
+  if (is_rerouted)
+    waiting_until(handle, 0);
+  else
+    recovery_park(hop, handle, (uint32_t)until);
 }
 
 static int is_shut_out(const struct work *w)
 {
-  return w->shut_hop &&
-         recovery_is_shut(w->shut_hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried);
+  return w->is_rerouted ||
+         (w->shut_hop &&
+          recovery_is_shut(w->shut_hop, w->is_again ? LANE_AGAIN : LANE_NEW, w->is_hurried));
 }
 
 void work_settle(struct work *w)
@@ -323,5 +329,12 @@ void work_shut_out(struct work *w, const struct batch *b, const struct destinati
   w->has_more_shut |= w->shut_hop != 0 && w->shut_hop != d->hop;
   w->shut_hop = d->hop;
   work_suspend(w, b, d->nexthop);
+  work_batch_over(w);
+}
+
+void work_reroute(struct work *w)
+{
+  w->is_rerouted = 1;
+  w->spread = w->ndue; /* they were sorted by the old routes */
   work_batch_over(w);
 }

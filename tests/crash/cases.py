@@ -5,12 +5,11 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
+from flow import ATTEMPTS, FEW, LOCAL  # noqa: E402
 from traffic import Traffic  # noqa: E402
 
 IS_FULL = os.environ.get("CRASH") == "full"
 LIMIT = 7200 if IS_FULL else 500  # seconds for a test
-# so few attempts at once that what is repeated without need is more
-ATTEMPTS, LOCAL = 3, 2
 
 # who is hurt: the program that is attached to, whether its children are hurt instead, and how many
 # deliveries that may repeat. The intake and smtpd make none (but a report whose taking was not
@@ -30,7 +29,7 @@ def pid_of(t, victim):
 
 def make(journal):
     """Traffic through an instance in which everything has worked once."""
-    t = Traffic(settings={"queue-journal": journal, "queue-attempts": ATTEMPTS, "local-attempts": LOCAL})
+    t = Traffic(settings={"queue-journal": journal, **FEW})
     t.i.start()
     t.send(kinds=("one", "local"), rounds=1, clients=1)
     t.settle()

@@ -56,7 +56,7 @@ def kill_everywhere(victim, journal):
     for call, n in where:
         hit, repeated = kill_at(victim, journal, call, n)
         struck += hit
-        again += len(repeated)
+        again += repeated
     print("# %s, queue-journal %s: killed at %d of %d places, %d deliveries repeated" %
           (victim, journal, struck, len(where), again))
     check(struck * 2 >= len(where), "only %d of %d places were met" % (struck, len(where)))

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from flow import Flow, settle
+from flow import FEW, Flow, settle
 from harness import Client, Instance, check, contains, equal, free_port, letter, main, new_address, test, wait_for
 from sink import Sink
 from smalldisk import Small
@@ -403,9 +403,9 @@ def full_disk():
 @test("intake, manager and run are killed at random moments under load: nothing is lost", limit=240)
 def killed_at_random():
     sink = Sink()
-    i = with_route(sink.route, settings={"queue-journal-size": "512k"})
+    i = with_route(sink.route, settings={"queue-journal-size": "512k", **FEW})
     i.start()
-    flow, kills = Flow(i, clients=6), 0
+    flow, killed = Flow(i, clients=6), []
     chance = random.Random(4711)
     for turn in range(12):
         time.sleep(chance.random() * 0.7)
@@ -419,9 +419,9 @@ def killed_at_random():
         else:
             pid = wait_for(name, lambda: i.pids().get(name))
             os.kill(pid, signal.SIGKILL)
-        kills += 1
+        killed.append(name)
         flow.wait_more(5)
-    settle(i, flow, sink, kills)
+    settle(i, flow, sink, killed)
 
 
 if __name__ == "__main__":

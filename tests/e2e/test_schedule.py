@@ -291,6 +291,22 @@ def rate():
     equal(sorted(sink.numbers()), list(range(8)))
 
 
+@test("table peers holds mail up, and its route leads elsewhere: after a reload it goes there, what waits outside too")
+def rate_rerouted():
+    slow, other = Watched(), Watched()
+    i = instance({"slow": slow.route}, peers=[slow.address + " rate=3/1h"],
+                 settings={"destination-attempts": "4"}).start()
+    send_many(i, "slow", 60)
+    wait_for("three came", lambda: len(slow.arrived) == 3)
+    wait_for("the others wait", lambda: len(i.queue()) == 57)
+    i.forget_keys("routes", ["slow.example"])
+    i.table("routes", "slow.example " + other.route)
+    i.cli("reload", ok=True)
+    i.wait_queue(0)
+    equal(sorted(slow.numbers() + other.numbers()), list(range(60)))
+    equal(len(slow.arrived), 3)
+
+
 @test("table peers: conns=2 opens two connections at once, by the domain's name, and why says so")
 def conns():
     hole = socket.socket()

@@ -83,7 +83,7 @@ def under_load():
     for _ in range(4):
         flow.wait_more(30)
         i.restart()
-    settle(i, flow, sink, 0)
+    settle(i, flow, sink, [])
 
 
 if __name__ == "__main__":

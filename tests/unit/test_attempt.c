@@ -50,6 +50,7 @@ struct scenario {
   unsigned int wait;  /* seconds until the next attempt; 0: not looked at */
   const char *body_seen; /* what the last message must be, NULL: not looked at */
   const char *policy;    /* eightbit-signed */
+  const char *how;       /* RESULT's, of the last; NULL: not looked at */
 };
 
 #define EIGHT "Subject: x\r\n\r\ngr\xc3\xbc\xc3\x9f\r\n"
@@ -95,13 +96,21 @@ static const struct scenario cases[] = {
   {.row = "A5", .script = "!", .said = "temp 4.4.2", .learned = "soft-hit "},
   {.row = "B13", .script = ">SSH-2.0-x", .said = "temp 4.4.2", .learned = "not-smtp "},
   {.row = "D2", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>550 5.7.1 not you", .said = "perm 5.7.1"},
-  {.row = "D3", .script = ">220 mx;?EHLO;>250 mx;?MAIL;!", .said = "temp 4.4.2"},
+  {.row = "D3", .script = ">220 mx;?EHLO;>250 mx;?MAIL;!", .said = "temp 4.4.2",
+   .how = "lost"},
   {.row = "D5", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT TO:<a@>;>550 5.1.1 no;"
                           "?RCPT;>250 ok;?DATA;>354 go;.;>250 ok",
    .rcpt = "a@,b@", .said = "perm 5.1.1,ok 2.0.0"},
   {.row = "D4", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT TO:<a@>;>450 4.2.0 wait;"
                           "?RCPT;>250 ok;?DATA;>354 go;.;>250 ok",
    .rcpt = "a@,b@", .said = "ok 2.0.0,temp 4.2.0"},
+  {.row = "D8, and 421", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;>421 4.7.0 no",
+   .said = "temp 4.7.0", .how = ""},
+  {.row = "D9, cut off at DATA", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;!",
+   .said = "temp 4.4.2", .how = ""},
+  {.row = "D7", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>421 4.3.2 later;"
+                          "?QUIT;>221 bye",
+   .said = "temp 4.3.2", .how = "lost"},
   {.row = "D14", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;>354 go;.;!",
    .said = "temp 4.4.2", .learned = "dot-lost "},
   {.row = "D16", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;?RCPT;>250 ok;?DATA;>354 go;.;"
@@ -164,7 +173,7 @@ static const struct scenario cases[] = {
                            "?RCPT TO:<a@one>;>250 ok;?DATA;>354 go;.;>250 ok;?MAIL;>250 ok;"
                            "?RCPT TO:<b@two>;>250 ok;?DATA;>354 go;.;>250 ok",
    .rcpt = "a@one,b@two", .said = "ok 2.0.0,ok 2.0.0"},
-  {.row = "A8", .fault = NO_DESCRIPTORS, .said = "temp 4.3.0"},
+  {.row = "A8", .fault = NO_DESCRIPTORS, .said = "temp 4.3.0", .how = "ours"},
   {.row = "stated delay", .script = ">220 mx;?EHLO;>250 mx;?MAIL;>250 ok;"
                                     "?RCPT;>450 4.2.0 try again in 10 minutes",
    .said = "temp 4.2.0", .wait = 600},
@@ -397,13 +406,14 @@ static void add_word(char *out, size_t room, const char *word, const char *separ
 
 /* what was reported: results in said, facts in learned */
 static uint64_t until; /* of the last result */
+static char how[32];   /* the same */
 
 static void read_report(int sock, char *said, char *learned, size_t room)
 {
   struct wire_msg m;
   char word[256];
 
-  said[0] = learned[0] = 0;
+  said[0] = learned[0] = how[0] = 0;
   while (chan_recv_blocking(sock, LINK_REPORT, WIRE_HIGH, 20000, &m) == 1) {
     size_t at = m.type == WIRE_ENDED ? 1 : 0; /* a result may come with it */
     if (m.type == WIRE_SAID || (m.type == WIRE_ENDED && m.n > 1)) {
@@ -411,6 +421,7 @@ static void read_report(int sock, char *said, char *learned, size_t room)
                (int)m.f[at + 3].len, m.f[at + 3].s);
       add_word(said, room, word, ",");
       wire_get_num(&m, at + 2, UINT64_MAX, &until);
+      snprintf(how, sizeof how, "%.*s", (int)m.f[at + 5].len, m.f[at + 5].s);
     } else if (m.type == WIRE_LEARNED) {
       snprintf(word, sizeof word, "%.*s ", (int)m.f[2].len, m.f[2].s);
       add_word(learned, room, word, "");
@@ -459,6 +470,8 @@ static void run_case(const struct scenario *c)
     fail_msg("%s: learned \"%s\" instead of \"%s\"", c->row, learned, c->learned);
   if (c->wait && (until < (uint64_t)time(NULL) + c->wait - 3 || until > (uint64_t)time(NULL) + c->wait))
     fail_msg("%s: tried again in %lld s", c->row, (long long)until - (long long)time(NULL));
+  if (c->how && strcmp(how, c->how) != 0)
+    fail_msg("%s: how \"%s\" instead of \"%s\"", c->row, how, c->how);
   if (c->body_seen && strcmp(seen, c->body_seen) != 0)
     fail_msg("%s: sent \"%s\"", c->row, seen);
   for (const char *s = c->content & CONTENT_8BIT_BODY && !c->body_seen ? seen : ""; *s; s++)

@@ -36,6 +36,14 @@ ssize_t __wrap_pwrite(int fd, const void *s, size_t len, off_t at);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 
+int __real_unlinkat(int fd, const char *path, int flags);
+int __wrap_unlinkat(int fd, const char *path, int flags);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static char took_away[64]; /* segments, and "." for each flush of a directory */
+static char not_taken_away; /* a segment that stays */
+
 static int fails(int error)
 {
   errno = error;
@@ -57,6 +65,37 @@ int __wrap_fdatasync(int fd)
   return fails(fdatasync_error) ? -1 : __real_fdatasync(fd);
 }
 
+static void note_away(char c)
+{
+  size_t n = strlen(took_away);
+
+  if (n + 1 < sizeof took_away) {
+    took_away[n] = c;
+    took_away[n + 1] = 0;
+  }
+}
+
+int __wrap_unlinkat(int fd, const char *path, int flags)
+{
+  char segment = path[strlen(path) - 1];
+
+  if (segment == not_taken_away && fails(EIO))
+    return -1;
+  if (__real_unlinkat(fd, path, flags) != 0)
+    return -1;
+  note_away(segment);
+  return 0;
+}
+
+int __wrap_fsync(int fd)
+{
+  struct stat st;
+
+  if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+    note_away('.');
+  return __real_fsync(fd);
+}
+
 static char dir[64];
 static int queue = -1;
 
@@ -74,6 +113,7 @@ static int set_up(void **state)
 {
   (void)state;
   pwritev_error = pwrite_error = fdatasync_error = 0;
+  not_taken_away = 0;
   settings.queue_journal = 1;
   settings.queue_journal_size = JOURNAL_SEGMENTS * SEGMENT;
   settings.queue_min_free = 0;
@@ -447,6 +487,36 @@ static void test_off(void **state)
   check();
 }
 
+/* a power cut while they go leaves no message without the note that ended it: the oldest goes first, and
+ * is gone for good before the next one does */
+static void test_off_oldest_first(void **state)
+{
+  struct stat st;
+
+  (void)state;
+  for (size_t i = 0; i < 11; i++) { /* once around, and on to 2 */
+    assert_int_equal(ring_open(queue), 0);
+    assert_int_equal(write_group(1, 100), 0);
+    end(i);
+    turn(1);
+    take_settled();
+  }
+  settings.queue_journal = 0;
+  not_taken_away = '6';
+  took_away[0] = 0;
+  turn(1);
+  assert_string_equal(took_away, "3.4.5.");
+  assert_int_equal(fstatat(queue, "journal/7", &st, 0), 0);
+  check();
+  not_taken_away = 0;
+  assert_int_equal(ring_open(queue), 0);
+  check();
+  took_away[0] = 0;
+  turn(1);
+  assert_string_equal(took_away, "...6.7.0.1.2.");
+  check();
+}
+
 /* another size: segments are made anew as their turn comes */
 static void test_other_size(void **state)
 {
@@ -646,7 +716,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     TEST(test_groups_and_notes), TEST(test_new_run_new_segment), TEST(test_at_random),   TEST(test_full),
     TEST(test_nothing_free),     TEST(test_write_fails),         TEST(test_flush_fails), TEST(test_no_segment),
-    TEST(test_takes),            TEST(test_off),                 TEST(test_other_size),  TEST(test_damaged_head),
+    TEST(test_takes),            TEST(test_off),  TEST(test_off_oldest_first),               TEST(test_other_size),  TEST(test_damaged_head),
     TEST(test_damaged_heads),    TEST(test_damaged_record),       TEST(test_grown),          TEST(test_cut),
     TEST(test_odd_file),         TEST(test_note_now),
   };

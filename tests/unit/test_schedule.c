@@ -31,6 +31,8 @@ const struct table *__wrap_program_table(void);
 struct job *__wrap_due_job(struct work *w, struct batch *b, size_t limit);
 void __wrap_work_batch_over(struct work *w);
 void __wrap_work_shut_out(struct work *w, const struct batch *b, const struct destination *d);
+int __wrap_due_is_elsewhere(const struct work *w, const struct batch *b, const char *nexthop);
+void __wrap_work_reroute(struct work *w);
 
 uint64_t __wrap_loop_now(void)
 {
@@ -66,6 +68,22 @@ void __wrap_work_shut_out(struct work *w, const struct batch *b, const struct de
   (void)d;
   w->batches--;
   shut_out++;
+}
+
+static const struct work *moved;
+static size_t rerouted;
+
+int __wrap_due_is_elsewhere(const struct work *w, const struct batch *b, const char *nexthop)
+{
+  (void)b;
+  (void)nexthop;
+  return moved && w != moved; /* all but this one */
+}
+
+void __wrap_work_reroute(struct work *w)
+{
+  w->batches--;
+  rerouted++;
 }
 
 /* ---- a few words for what happens */
@@ -130,6 +148,30 @@ static size_t called(void)
   for (uint32_t h; (h = waiting_first()) != WAITING_NONE && waiting_at(h)->due == 0; n++)
     waiting_take(h);
   return n;
+}
+
+static void make_table(const char *key, const char *value)
+{
+  int fd = memfd_create("table", 0);
+  struct table_maker *m = table_maker_start(fd);
+  struct ip_net net;
+
+  if (ip_net_parse(key, strlen(key), &net) == 0)
+    assert_int_equal(table_maker_add_net(m, "peers", "", &net, value, strlen(value)), 0);
+  else
+    assert_int_equal(table_maker_add(m, "peers", key, strlen(key), value, strlen(value)), 0);
+  assert_int_equal(table_maker_finish(m), 0);
+  table_close(table);
+  table = table_open(fd);
+  close(fd);
+  schedule_tables();
+}
+
+static void drop_table(void)
+{
+  table_close(table);
+  table = NULL;
+  schedule_tables();
 }
 
 static int setup(void **state)
@@ -394,6 +436,18 @@ static void test_down_and_up(void **state)
   assert_true(recovery_is_down(hop, &why, &when));
   assert_int_equal(when, clock_wall() + 8);
 
+  /* an attempt that failed on this side says nothing: the next probe comes after the same gap */
+  now += 7000;
+  add(&probe, HOP, 1);
+  j = next();
+  assert_true(j->is_probe);
+  j->until = clock_wall() + 1000;
+  land(j, DIED);
+  assert_true(recovery_is_down(hop, &why, &when));
+  assert_int_equal(when, clock_wall() + 241);
+  assert_int_equal(called(), 0);
+  now += 240000;
+
   /* one gets through: that which is due and twenty of those held, then two with each */
   now += 7000;
   schedule_turn();
@@ -441,6 +495,47 @@ static void test_rerouted(void **state)
   assert_true(wakes <= 10);
 }
 
+/* the same while it is up, but its rate lets nothing through: batches leave, and the line comes */
+static void test_rerouted_while_up(void **state)
+{
+  static struct work w[80];
+  uint32_t hop = hop_of("mx:slow.example");
+  struct loop_timer soon = {0};
+  struct destination *d;
+  size_t n = 0;
+
+  (void)state;
+  loop_timer_in(&soon, 1000);
+  make_table("slow.example", "rate=1/1h");
+  for (size_t i = 0; i < 80; i++)
+    add(&w[i], "mx:slow.example", 1);
+  land(next(), TOOK);
+  assert_null(next());
+  add(&w[0], "mx:slow.example", 1);
+  for (unsigned int i = 0; i < 1000; i++)
+    recovery_park(hop, message(7000 + i, hop, LINE_NONE), 1900000000);
+  assert_int_equal(called(), 0);
+  d = schedule_by_hop(hop);
+  moved = &w[0];
+  rerouted = 0;
+  schedule_tables();
+  assert_int_equal(rerouted, 79);
+  assert_int_equal(d->batches, 1);
+  assert_ptr_equal(d->lane[LANE_NEW].first->work, &w[0]);
+  for (int wakes = 0; n < 1000 && wakes < 20; wakes++) {
+    assert_true(d->wake.place != 0 && d->wake.at <= soon.at);
+    schedule_turn();
+    loop_timer_stop(&d->wake);
+    d->wake.fire(&d->wake);
+    n += called();
+  }
+  assert_int_equal(n, 1000);
+  loop_timer_stop(&soon);
+  moved = NULL;
+  schedule_withdraw(&w[0]);
+  drop_table();
+}
+
 /* a message whose life is over: on the word of a fresh failure it goes back, else it is tried */
 static void test_last_word(void **state)
 {
@@ -470,23 +565,6 @@ static void test_last_word(void **state)
 }
 
 /* ---- table peers */
-
-static void make_table(const char *key, const char *value)
-{
-  int fd = memfd_create("table", 0);
-  struct table_maker *m = table_maker_start(fd);
-  struct ip_net net;
-
-  if (ip_net_parse(key, strlen(key), &net) == 0)
-    assert_int_equal(table_maker_add_net(m, "peers", "", &net, value, strlen(value)), 0);
-  else
-    assert_int_equal(table_maker_add(m, "peers", key, strlen(key), value, strlen(value)), 0);
-  assert_int_equal(table_maker_finish(m), 0);
-  table_close(table);
-  table = table_open(fd);
-  close(fd);
-  schedule_tables();
-}
 
 static size_t count(struct job **j)
 {
@@ -532,9 +610,7 @@ static void test_peers(void **state)
       land(j[--n], DIED);
     run_dry();
   }
-  table_close(table);
-  table = NULL;
-  schedule_tables();
+  drop_table();
 }
 
 static void test_rate(void **state)
@@ -561,9 +637,7 @@ static void test_rate(void **state)
   schedule_withdraw(&w);
   while (n > 0)
     land(j[--n], TOOK);
-  table_close(table);
-  table = NULL;
-  schedule_tables();
+  drop_table();
   run_dry();
 }
 
@@ -579,6 +653,7 @@ int main(void)
     cmocka_unit_test(test_window),
     cmocka_unit_test(test_down_and_up),
     cmocka_unit_test(test_rerouted),
+    cmocka_unit_test(test_rerouted_while_up),
     cmocka_unit_test(test_last_word),
     cmocka_unit_test(test_peers),
     cmocka_unit_test(test_rate),

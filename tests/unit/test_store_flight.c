@@ -382,6 +382,26 @@ static void test_corrupt(void **state)
   assert_true(st.st_size > (off_t)strlen(BODY));
 }
 
+/* a full disk: nothing is over, and when there is room again it is put aside */
+static void test_corrupt_on_a_full_disk(void **state)
+{
+  struct store_name n = commit();
+  int fd = openat(queue, "journal/0", O_WRONLY);
+
+  (void)state;
+  assert_int_equal(pwrite(fd, "damage", 6, JOURNAL_HEAD + 100), 6);
+  close(fd);
+  write_error = ENOSPC;
+  assert_int_equal(store_corrupt(queue, &n, "damaged"), -1);
+  assert_int_equal(errno, ENOSPC);
+  assert_int_equal(endings, 0);
+  assert_int_equal(files_in("corrupt"), 0);
+  write_error = 0;
+  assert_int_equal(store_corrupt(queue, &n, "damaged"), 0);
+  assert_int_equal(endings, 1);
+  assert_int_equal(files_in("corrupt"), 1);
+}
+
 static void test_rewrite(void **state)
 {
   struct store_name n = commit();
@@ -407,7 +427,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     TEST(test_open),         TEST(test_file),   TEST(test_filing_fails), TEST(test_over),
     TEST(test_over_as_file), TEST(test_replay), TEST(test_twin),         TEST(test_corrupt),
-    TEST(test_rewrite),
+    TEST(test_corrupt_on_a_full_disk), TEST(test_rewrite),
   };
   return cmocka_run_group_tests_name("store_flight", tests, NULL, NULL);
 }
