@@ -103,6 +103,7 @@ def unborn():
 def removed():
     only_with_strace()
     i = Instance(tables={"mailboxes": ["alice alice/"]}).start()
+    i.wait_event("started", program="run")  # with all its threads: one that came later would not be traced
     fault = Injection(i.pids()["intake"], "unlinkat:error=EIO:when=1+")
     try:
         for n in range(3):  # each has the directory looked at
