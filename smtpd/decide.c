@@ -97,10 +97,11 @@ enum reply decide_mail(struct session *s, const char *sender)
   return r;
 }
 
-/* what the recipient's own line makes of the message, or of this recipient of it */
+/* what the recipient's own line makes of the message, or of this recipient of it. A recipient
+ * without such a line takes nothing back: what another's holds is held for all. */
 static int take_fate(struct session *s, const struct judgement *j)
 {
-  if (j->fate == s->mail.fate || j->fate == FATE_DISCARD)
+  if (j->fate == FATE_QUEUE || j->fate == s->mail.fate || j->fate == FATE_DISCARD)
     return 0;
   s->mail.fate = j->fate;
   return stralloc_copys(&s->mail.fated, j->fated) && stralloc_0(&s->mail.fated) ? 0 : -1;

@@ -217,6 +217,12 @@ static void take_login(struct exchange *e, const char *bytes, size_t len)
 
 /* ---- SCRAM */
 
+/* a table that the setting does not name lets nobody in */
+static int is_in_table(const char *login)
+{
+  return backend_is_used(BACKEND_USERS) && backend_users_has(login);
+}
+
 static int find_keys(void *arg, const char *login, struct password_scram *keys)
 {
   struct exchange *e = arg;
@@ -224,7 +230,7 @@ static int find_keys(void *arg, const char *login, struct password_scram *keys)
   if (sasl_login(login, strlen(login), &e->login) != 0)
     return -1;
   e->blocked = authlimit_blocks(&e->who.ip, e->login.s, settings.auth_failure_limit, loop_now());
-  if (e->blocked || (!backend_users_has(e->login.s) && backend_is_used(BACKEND_DOVECOT)))
+  if (e->blocked || (!is_in_table(e->login.s) && backend_is_used(BACKEND_DOVECOT)))
     return -1; /* not ours to do: Dovecot's, perhaps */
   return backend_users_keys(e->login.s, keys);
 }

@@ -93,6 +93,19 @@ def fates():
     i.stop()
 
 
+@test("a message that one recipient's line holds is held for all, whoever is named after him")
+def held_for_all():
+    i = make(access=["rcpt:alice@heloise.example hold"])
+    for recipients in (["alice@heloise.example", "bob@heloise.example"],
+                       ["alice@heloise.example", "postmaster"],
+                       ["bob@heloise.example", "alice@heloise.example"]):
+        held = i.send("s@client.example", recipients)
+        wait_for("it is on hold", lambda: (held, "hold") in [(m["id"], m["state"]) for m in i.queue()])
+    equal([i.mail(name) for name in ("alice", "bob")], [[], []])
+    equal({e[1]["decided"] for e in i.find_events("held")}, {"access rcpt:alice@heloise.example"})
+    i.stop()
+
+
 @test("a held message is still held when the daemon is killed before it was filed")
 def held_after_kill():
     i = make(access=["sender:h@client.example hold"])

@@ -533,6 +533,19 @@ def dovecot():
     equal({e[1]["mechanism"] for e in i.find_events("login", user="dora")}, {"PLAIN", "LOGIN", "SCRAM-SHA-256"})
 
 
+@test("with Dovecot alone, what table users says of a login counts nothing, by no mechanism")
+def dovecot_alone():
+    d = Dovecot({"both": "of dovecot"})
+    i = make(settings={"auth-backends": "dovecot", "auth-dovecot": d.socket, "auth-failure-limit": 1000},
+             users={"both": "of table", "gone": "of table"})
+    wait_for("Dovecot's list", lambda: "SCRAM-SHA-256" in mechanisms(client(i)))
+    with client(i) as c:
+        for login in ("both", "gone"):
+            refuse(scram(c, login, "of table"), 535, "5.7.8")
+            refuse(c.cmd(plain(login, "of table")), 535, "5.7.8")
+        refuse(scram(c, "both", "of dovecot"), 235, "2.7.0")
+
+
 @test("Dovecot away: its users are told to come again, the table's get in; when it is back, all is well")
 def dovecot_away():
     d = Dovecot({"dora": "explorer"})
