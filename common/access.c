@@ -162,8 +162,8 @@ static int take_action(enum access_key key, struct access_rule *r, const char *w
   *why = "what is refused can be neither held nor discarded";
   if (r->fate != FATE_QUEUE && is_refusal(r))
     return -1;
-  *why = "relay is not for helo: and sender: keys: a client can say any name there";
-  return r->action == ACCESS_RELAY && (key == ACCESS_HELO || key == ACCESS_SENDER) ? -1 : 0;
+  *why = "relay is not for helo:, sender: and tls: keys: any client can say a name, or STARTTLS";
+  return r->action == ACCESS_RELAY && (key == ACCESS_HELO || key == ACCESS_SENDER || key == ACCESS_TLS) ? -1 : 0;
 }
 
 int access_parse(enum access_key key, const char *value, size_t len, struct access_rule *r,

@@ -271,10 +271,10 @@ static const struct judgement *judge_rcpt(struct course *c)
   struct access_line l;
   int may_relay = verdict.may_relay;
 
+  verdict.nrates = 0; /* those of MAIL were counted there */
   /* RFC 5321 4.5.1: postmaster hears of everybody who is not shut out by name */
   if (f->is_postmaster)
     return end(JUDGE_TAKE, REPLY_RCPT_OK);
-  verdict.nrates = 0; /* those of MAIL were counted there */
   if (find(f, ACCESS_RCPT, &l)) {
     heed(f, &l, ACCESS_RCPT);
     if (l.rule.action == ACCESS_REJECT || l.rule.action == ACCESS_DEFER)

@@ -57,7 +57,7 @@ enum limit { LIMIT_CONNECTIONS, LIMIT_MESSAGES, LIMIT_RECIPIENTS, LIMIT_ERRORS, 
 struct mail {
   stralloc from;       /* in normal form; "" is the null sender */
   stralloc envid;      /* xtext, at most 100 bytes, "" if not given */
-  stralloc rcpts;      /* address NUL notify NUL orcpt NUL, nrcpt times; bound: recipient-limit */
+  stralloc rcpts;      /* address NUL notify NUL orcpt NUL, nrcpt times; bound: recipient-limit, and half a megabyte of a stranger */
   size_t nrcpt;
   const char *ret;     /* "", "FULL", "HDRS" */
   int is_8bit, is_relay;

@@ -98,8 +98,7 @@ enum reply verb_bdat(struct session *s, const struct command *c)
   s->doing = OPENING;
   if (s->world->open(s) == 0)
     return REPLY_NONE;
-  s->chunk.is_open = 0;
-  s->chunk.refusal = REPLY_NO_INTAKE;
+  data_refuse(s, REPLY_NO_INTAKE, NULL); /* and the transaction: what follows is no message without this */
   return read_octets(s);
 }
 

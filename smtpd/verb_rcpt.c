@@ -134,8 +134,14 @@ static enum reply take_parameters(struct session *s, const char *rest, size_t le
 
 /* ---- may it pass? */
 
+/* more than a hundred with the longest parameters (RFC 5321 4.5.3.1.8); who may relay has only
+ * recipient-limit */
+#define RCPTS_MAX 524288
+
 static enum reply add(struct session *s)
 {
+  if (!s->mail.is_relay && s->mail.rcpts.len + s->asked.len > RCPTS_MAX)
+    return REPLY_TOO_MANY_RCPTS;
   if (!stralloc_catb(&s->mail.rcpts, s->asked.s, s->asked.len))
     return REPLY_NO_MEMORY;
   s->mail.nrcpt++;

@@ -58,7 +58,7 @@ static void more_values(void **state)
     {ACCESS_LOGIN, "rate=1000001/1d", -1, 0, 0, 0, 0, 0},
     {ACCESS_LOGIN, "rate=/1d", -1, 0, 0, 0, 0, 0},
     {ACCESS_HOST, "relay", 0, ACCESS_RELAY, FATE_QUEUE, 0, 0, 0},
-    {ACCESS_TLS, "relay", 0, ACCESS_RELAY, FATE_QUEUE, 0, 0, 0},
+    {ACCESS_TLS, "relay", -1, 0, 0, 0, 0, 0},
     {ACCESS_HOST, "helo=junk", -1, 0, 0, 0, 0, 0},
     {ACCESS_RCPT, "  rate=1/1s\thold  delay=1s ", 0, ACCESS_NONE, FATE_HOLD, 1000, 1, 1000},
   };

@@ -237,12 +237,16 @@ static void rates(void **state)
 static void postmaster(void **state)
 {
   const struct row r = {.rcpt = "postmaster@mx.example.org", .score = 99};
+  const struct row counted = {.rcpt = "postmaster@mx.example.org", .host = "some.example"};
   struct judge_facts f;
 
   (void)state;
   facts_of(&r, &f);
   f.is_postmaster = 1;
   assert_int_equal(judge_decide(&f)->way, JUDGE_TAKE);
+  facts_of(&counted, &f);
+  f.is_postmaster = 1;
+  assert_int_equal(judge_decide(&f)->nrates, 0); /* MAIL was counted by these lines already */
 }
 
 static void unlimited(void **state)

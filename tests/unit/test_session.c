@@ -460,6 +460,26 @@ static void many_recipients(void **state)
   assert_int_equal(fake.aborted, 1);
 }
 
+/* long parameters: what one stranger can have us keep is bounded in bytes too */
+static void large_recipients(void **state)
+{
+  const size_t most = 524288;
+  struct session s;
+
+  (void)state;
+  for (int is_ours = 0; is_ours < 2; is_ours++) {
+    begin(&s, is_ours ? OURS : STRANGER);
+    say_text(&s, HELLO "MAIL FROM:<s@a.example>\r\nRCPT TO:<alice@example.org>\r\n", OFFERS "\n250\n250");
+    assert_true(stralloc_ready(&s.mail.rcpts, most));
+    memset(s.mail.rcpts.s + s.mail.rcpts.len, 0, most - s.mail.rcpts.len);
+    s.mail.rcpts.len = most;
+    say_text(&s, "RCPT TO:<alice@example.org>\r\n", is_ours ? "250" : "452 4.5.3");
+    assert_int_equal(s.mail.nrcpt, is_ours ? 2 : 1);
+    say_text(&s, "RSET\r\n", "250");
+    session_close(&s);
+  }
+}
+
 static void intake_faults(void **state)
 {
   struct session s;
@@ -771,8 +791,9 @@ static void refused_chunks(void **state)
   fake.no_intake = 1;
   say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "451 4.3.0\n250");
   fake.no_intake = 0;
+  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "503 5.5.1\n250"); /* it is not the beginning */
   fake.refuse_open = "452 4.3.1 disk full";
-  say_text(&s, "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "452 4.3.1 disk full\n250");
+  say_text(&s, TO_ALICE "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "250\n250\n452 4.3.1 disk full\n250");
   fake.refuse_open = NULL;
   say_text(&s, TO_ALICE "BDAT 6\r\na: b\r\n", "250\n250\n250");
   s.out.len = 0;
@@ -1013,6 +1034,7 @@ int main(void)
     cmocka_unit_test(refused_messages), cmocka_unit_test(nul_in_message),
     cmocka_unit_test(nul_in_command),  cmocka_unit_test(limits),
     cmocka_unit_test(long_commands),   cmocka_unit_test(many_recipients),
+    cmocka_unit_test(large_recipients),
     cmocka_unit_test(intake_faults),   cmocka_unit_test(slow_intake),
     cmocka_unit_test(names),           cmocka_unit_test(envelope),
     cmocka_unit_test(bounded_output),   cmocka_unit_test(starttls),
