@@ -139,7 +139,8 @@ static int take(const char *s, size_t len)
     fresh = bigger;
     fresh[n++] = p;
   }
-  qsort(fresh, n, sizeof *fresh, compare);
+  if (n > 0)
+    qsort(fresh, n, sizeof *fresh, compare);
   free_pairs(pairs, npairs);
   pairs = fresh;
   npairs = n;

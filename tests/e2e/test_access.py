@@ -433,7 +433,7 @@ def random_table(rng, addresses):
                "tls": lambda: rng.choice(["no", "yes"]),
                "host": lambda: rng.choice(["mail.friend.example", ".friend.example", "*"])}[kind]()
         value = rng.choice(WORDS)
-        if (kind in ("helo", "sender") and "relay" in value) or (kind != "client" and "helo=" in value) \
+        if (kind in ("helo", "sender", "tls") and "relay" in value) or (kind != "client" and "helo=" in value) \
                 or (kind == "sender" and key == ""):
             continue
         lines["%s:%s" % (kind, key)] = value

@@ -104,9 +104,10 @@ static size_t turns_of[2], filings_of[2], lives_of[2], looks_of[2];
 static void after_turn(void)
 {
   static int asked;
-
   size_t before = scans;
 
+  if (asked == 2)
+    return; /* the loop has not ended yet */
   turns_of[asked] = turns();
   if (scans == before)
     return; /* it was not read yet */
