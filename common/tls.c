@@ -266,3 +266,12 @@ int tls_is_verified(const struct tls *t, char out[TLS_TEXT])
            certificate ? X509_verify_cert_error_string(result) : "no certificate");
   return 0;
 }
+
+int tls_no_passphrase(char *buf, int size, int is_writing, void *arg)
+{
+  (void)buf;
+  (void)size;
+  (void)is_writing;
+  (void)arg;
+  return 0;
+}

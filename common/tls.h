@@ -57,4 +57,7 @@ void tls_describe(const struct tls *t, char out[TLS_TEXT]);
 /* whether the peer's certificate is valid, trusted here and its own; else out says what is wrong */
 int tls_is_verified(const struct tls *t, char out[TLS_TEXT]);
 
+/* for PEM_read_bio_*(): nobody is there to be asked for a passphrase */
+int tls_no_passphrase(char *buf, int size, int is_writing, void *arg);
+
 #endif

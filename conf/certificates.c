@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/log.h"
+#include "common/tls.h"
 #include "common/units.h"
 
 #define SOON (14 * 86400) /* before the end of a certificate: time to say so */
@@ -99,20 +100,10 @@ static int complain(stralloc *why, const char *a, const char *b, const char *c)
   return -1;
 }
 
-/* nobody is there to be asked for a passphrase */
-static int no_passphrase(char *buf, int size, int is_writing, void *arg)
-{
-  (void)buf;
-  (void)size;
-  (void)is_writing;
-  (void)arg;
-  return 0;
-}
-
 static X509 *parse_certificate(const stralloc *pem)
 {
   BIO *b = BIO_new_mem_buf(pem->s, (int)pem->len);
-  X509 *x = b ? PEM_read_bio_X509(b, NULL, no_passphrase, NULL) : NULL;
+  X509 *x = b ? PEM_read_bio_X509(b, NULL, tls_no_passphrase, NULL) : NULL;
 
   BIO_free(b);
   return x;
@@ -121,7 +112,7 @@ static X509 *parse_certificate(const stralloc *pem)
 static EVP_PKEY *parse_key(const stralloc *pem)
 {
   BIO *b = BIO_new_mem_buf(pem->s, (int)pem->len);
-  EVP_PKEY *k = b ? PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL) : NULL;
+  EVP_PKEY *k = b ? PEM_read_bio_PrivateKey(b, NULL, tls_no_passphrase, NULL) : NULL;
 
   BIO_free(b);
   return k;

@@ -19,6 +19,7 @@
 #include "common/program.h"
 #include "common/settings.h"
 #include "common/table.h"
+#include "common/tls.h"
 
 #define VALUE_MAX 8200 /* a line of a table */
 #define BUNDLE_MAX (64 * 1024 * 1024)
@@ -51,25 +52,16 @@ static void free_pairs(struct pair *p, size_t n)
   free(p);
 }
 
-static int no_passphrase(char *buf, int size, int is_writing, void *arg)
-{
-  (void)buf;
-  (void)size;
-  (void)is_writing;
-  (void)arg;
-  return 0;
-}
-
 /* the first certificate is ours, the others lead to its root */
 static int read_chain(struct pair *p, BIO *b)
 {
   X509 *x;
 
-  p->certificate = PEM_read_bio_X509(b, NULL, no_passphrase, NULL);
+  p->certificate = PEM_read_bio_X509(b, NULL, tls_no_passphrase, NULL);
   p->chain = sk_X509_new_null();
   if (!p->certificate || !p->chain)
     return -1;
-  while ((x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)))
+  while ((x = PEM_read_bio_X509(b, NULL, tls_no_passphrase, NULL)))
     if (sk_X509_push(p->chain, x) == 0) {
       X509_free(x);
       return -1;
@@ -84,7 +76,7 @@ static int read_pair(struct pair *p, const char *chain, size_t chainlen, const c
   int r = -1;
 
   if (c && k && read_chain(p, c) == 0 &&
-      (p->key = PEM_read_bio_PrivateKey(k, NULL, no_passphrase, NULL)) &&
+      (p->key = PEM_read_bio_PrivateKey(k, NULL, tls_no_passphrase, NULL)) &&
       X509_check_private_key(p->certificate, p->key) == 1)
     r = 0;
   BIO_free(c);
